@@ -225,7 +225,8 @@ func TestFindersAtLaneBorders(t *testing.T) {
 		for second := from + laneSize + window; second < from+laneSize+400; second += 11 {
 			copy(at(first), w)
 			copy(at(second), w)
-			checkAllFinds(t, g, data, commonMask)
+			checkFinders(t, g, data, from, size, commonMask)
+			checkFinders(t, g, data, first+1, size, commonMask)
 			copy(data, background)
 		}
 	}
@@ -277,6 +278,7 @@ func BenchmarkFind(b *testing.B) {
 	}
 }
 
+// BenchmarkFindDense is the worst case: every position is a candidate, none a hit.
 func BenchmarkFindDense(b *testing.B) {
 	var out [64 + 256*6]byte
 	copy(out[64:], random(5, 256*6))
