@@ -1,0 +1,241 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"cairn/objects"
+	"cairn/objects/wire"
+)
+
+// Sections of a commit record, FORMAT.md §9.2.
+const (
+	tagPacks     = 1
+	tagCondemned = 2
+	tagArchives  = 3
+	tagRemoved   = 4
+	tagSettings  = 5
+	tagSnapshot  = 6
+)
+
+// Limits of FORMAT.md §7.1, §7.2, §7.4 and §9.3.
+const (
+	preambleLen  = 40
+	maxPack      = 64 << 20
+	minHeader    = 49
+	maxHeader    = 16 << 20
+	minFrame     = 17
+	maxHeaders   = 64 << 10 // bytes of headers in one record
+	minPackEntry = 32 + 1 + 1 + 1 + 32 + 1
+)
+
+var (
+	errEmpty      = errors.New("a section is empty")
+	errPack       = errors.New("a pack's kind or lengths are out of range")
+	errHeader     = errors.New("a pack's header is not the one that its hash names")
+	errHeaders    = errors.New("its pack headers are too long")
+	errGeneration = errors.New("its generation and the record before it do not go together")
+	errSnapshot   = errors.New("it lacks the snapshot that its generation must have")
+)
+
+// sections collects those that are not empty.
+type sections struct {
+	n     uint64
+	bytes []byte
+}
+
+func (s *sections) add(tag uint64, body []byte) {
+	s.n++
+	s.bytes = wire.AppendBytes(wire.AppendUvarint(s.bytes, tag), body)
+}
+
+func (s *sections) append(b []byte) []byte {
+	return append(wire.AppendUvarint(b, s.n), s.bytes...)
+}
+
+func addList[T any](s *sections, tag uint64, items []T, item func([]byte, *T) []byte) {
+	if len(items) > 0 {
+		s.add(tag, appendList(nil, items, item))
+	}
+}
+
+func appendPayload(b []byte, c *Commit) []byte {
+	b = wire.AppendUvarint(b, c.Generation)
+	b = append(b, c.Prev[:]...)
+	b = wire.AppendTime(b, c.Made)
+	b = wire.AppendBytes(b, c.Host)
+	b = wire.AppendBytes(b, c.User)
+	var s sections
+	addList(&s, tagPacks, c.Packs, appendPack)
+	addList(&s, tagCondemned, c.Condemned, appendID)
+	addList(&s, tagArchives, c.Archives, appendArchive)
+	addList(&s, tagRemoved, c.Removed, appendID)
+	addList(&s, tagSettings, c.Settings, appendSetting)
+	if c.Snapshot != nil {
+		s.add(tagSnapshot, appendSnapshot(nil, c.Snapshot))
+	}
+	return s.append(b)
+}
+
+func appendSnapshot(b []byte, snap *Snapshot) []byte {
+	var s sections
+	addList(&s, tagPacks, snap.Packs, appendPack)
+	addList(&s, tagCondemned, snap.Condemned, appendID)
+	addList(&s, tagArchives, snap.Archives, appendArchive)
+	addList(&s, tagSettings, snap.Settings, appendSetting)
+	return s.append(b)
+}
+
+func appendPack(b []byte, p *Pack) []byte {
+	b = append(b, p.ID[:]...)
+	b = append(b, byte(p.Kind))
+	b = wire.AppendUvarint(b, p.Length)
+	b = wire.AppendUvarint(b, uint64(p.HeaderLen))
+	b = append(b, p.HeaderHash[:]...)
+	return wire.AppendBytes(b, p.Header)
+}
+
+func appendSetting(b []byte, s *Setting) []byte {
+	return wire.AppendBytes(wire.AppendBytes(b, s.Name), s.Value)
+}
+
+// decodePayload reads the payload of a commit record. The result shares no
+// memory with payload. An unknown section is objects.ErrNewer.
+func decodePayload(payload []byte) (*Commit, error) {
+	d := wire.NewDecoder(payload)
+	c := &Commit{Generation: d.UvarintMax(maxGen)}
+	d.Fill(c.Prev[:])
+	c.Made = d.Time()
+	decodeStrings(d, &c.Host, &c.User)
+	if (c.Generation == 1) != c.Prev.IsZero() || c.Generation == 0 {
+		d.Fail(errGeneration)
+	}
+	decodeSections(d, c.decodeSection)
+	if c.Generation%SnapshotEvery == 0 && c.Snapshot == nil {
+		d.Fail(errSnapshot)
+	}
+	if headerBytes(c.Packs) > maxHeaders {
+		d.Fail(errHeaders)
+	}
+	if err := d.Finish(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// decodeSections reads a list of sections and hands each to section, which
+// must read all of it, and says whether it knows the tag.
+func decodeSections(d *wire.Decoder, section func(tag uint64, d *wire.Decoder) bool) {
+	var last uint64
+	for i := range d.Count(3) { // tag, length and at least one byte
+		tag, body := d.Uvarint(), d.Bytes()
+		if i > 0 && tag <= last {
+			d.Fail(wire.ErrUnordered)
+		}
+		if d.Err() != nil {
+			return
+		}
+		last = tag
+		s := wire.NewDecoder(body)
+		if !section(tag, s) {
+			d.Fail(fmt.Errorf("section %d is not known: %w", tag, objects.ErrNewer))
+			return
+		}
+		if err := s.Finish(); err != nil {
+			d.Fail(fmt.Errorf("section %d: %w", tag, err))
+			return
+		}
+	}
+}
+
+func (c *Commit) decodeSection(tag uint64, d *wire.Decoder) bool {
+	switch tag {
+	case tagPacks:
+		c.Packs = filled(d, minPackEntry, decodePack)
+	case tagCondemned:
+		c.Condemned = filled(d, len(objects.ID{}), decodeID)
+	case tagArchives:
+		c.Archives = filled(d, minArchiveSize, decodeArchive)
+	case tagRemoved:
+		c.Removed = filled(d, len(objects.ID{}), decodeID)
+	case tagSettings:
+		c.Settings = decodeSettings(d)
+	case tagSnapshot:
+		c.Snapshot = new(Snapshot)
+		decodeSections(d, c.Snapshot.decodeSection)
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *Snapshot) decodeSection(tag uint64, d *wire.Decoder) bool {
+	switch tag {
+	case tagPacks:
+		s.Packs = filled(d, minPackEntry, decodePack)
+		if headerBytes(s.Packs) > 0 {
+			d.Fail(errHeaders)
+		}
+	case tagCondemned:
+		s.Condemned = filled(d, len(objects.ID{}), decodeID)
+	case tagArchives:
+		s.Archives = filled(d, minArchiveSize, decodeArchive)
+	case tagSettings:
+		s.Settings = decodeSettings(d)
+	default:
+		return false
+	}
+	return true
+}
+
+// filled reads a list that must not be empty.
+func filled[T any](d *wire.Decoder, size int, item func(*wire.Decoder, *T)) []T {
+	items := decodeList(d, size, item)
+	if len(items) == 0 {
+		d.Fail(errEmpty)
+	}
+	return items
+}
+
+func decodePack(d *wire.Decoder, p *Pack) {
+	d.Fill(p.ID[:])
+	p.Kind = objects.Kind(d.U8())
+	p.Length = d.UvarintMax(maxPack)
+	p.HeaderLen = uint32(d.UvarintMax(maxHeader))
+	d.Fill(p.HeaderHash[:])
+	p.Header = bytes.Clone(d.Bytes())
+	if d.Err() != nil {
+		return
+	}
+	prefix := preambleLen + uint64(p.HeaderLen)
+	if !p.Kind.Valid() || p.HeaderLen < minHeader || p.Length < prefix+minFrame+preambleLen {
+		d.Fail(errPack)
+	}
+	if len(p.Header) == 0 {
+		p.Header = nil
+	} else if uint64(len(p.Header)) != prefix || hash(p.Header) != p.HeaderHash {
+		d.Fail(errHeader)
+	}
+}
+
+func headerBytes(packs []Pack) int {
+	n := 0
+	for i := range packs {
+		n += len(packs[i].Header)
+	}
+	return n
+}
+
+func decodeSettings(d *wire.Decoder) []Setting {
+	settings := filled(d, 2, func(d *wire.Decoder, s *Setting) {
+		decodeString(d, &s.Name)
+		s.Value = append([]byte{}, d.Bytes()...)
+	})
+	for i := 1; i < len(settings); i++ {
+		if settings[i].Name <= settings[i-1].Name {
+			d.Fail(wire.ErrUnordered)
+		}
+	}
+	return settings
+}

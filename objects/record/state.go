@@ -1,0 +1,129 @@
+package record
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cairn/objects"
+	"cairn/objects/crypt"
+)
+
+// State is what a repository holds after a generation: what its commit
+// records add up to. The maps are for reading; only Load and Apply change
+// them. It is not for concurrent use while one of these runs.
+type State struct {
+	Generation uint64     // 0 before the first commit
+	Commit     objects.ID // record of Generation; zero before the first commit
+
+	Packs     map[objects.ID]Pack // live ones
+	Condemned map[objects.ID]struct{}
+	Archives  map[objects.ID]Archive
+	Settings  map[string][]byte
+
+	keys   *crypt.Keys
+	hasher *crypt.Hasher // names archives
+}
+
+// NewState returns the state of a repository before its first commit.
+func NewState(k *crypt.Keys) *State {
+	return &State{
+		Packs:     map[objects.ID]Pack{},
+		Condemned: map[objects.ID]struct{}{},
+		Archives:  map[objects.ID]Archive{},
+		Settings:  map[string][]byte{},
+		keys:      k,
+		hasher:    k.NewHasher(),
+	}
+}
+
+// Clone returns a copy that changes independently of s.
+func (s *State) Clone() *State {
+	c := *s
+	c.Packs, c.Condemned = maps.Clone(s.Packs), maps.Clone(s.Condemned)
+	c.Archives, c.Settings = maps.Clone(s.Archives), maps.Clone(s.Settings)
+	c.hasher = s.keys.NewHasher()
+	return &c
+}
+
+// Load replaces s by the snapshot that the record named id carries.
+func (s *State) Load(id objects.ID, c *Commit) error {
+	if c.Snapshot == nil {
+		return fmt.Errorf("load state: commit %d (%s) carries no snapshot", c.Generation, id.Short())
+	}
+	fresh := NewState(s.keys)
+	fresh.Generation, fresh.Commit = c.Generation, id
+	snap := c.Snapshot
+	fresh.fold(&Commit{Packs: snap.Packs, Condemned: snap.Condemned, Archives: snap.Archives, Settings: snap.Settings})
+	*s = *fresh
+	return nil
+}
+
+// Apply moves s forward by the record named id. A record that does not follow
+// the one before is an *objects.CorruptError, and s is unchanged.
+func (s *State) Apply(id objects.ID, c *Commit) error {
+	object := fmt.Sprintf("commit %d (%s)", c.Generation, id.Short())
+	if c.Generation != s.Generation+1 {
+		return objects.Corrupt(object, "it was to follow generation %d", s.Generation)
+	}
+	if c.Prev != s.Commit {
+		return objects.Corrupt(object, "it follows %s, not %s", c.Prev.Short(), s.Commit.Short())
+	}
+	s.fold(c)
+	s.Generation, s.Commit = c.Generation, id
+	return nil
+}
+
+func (s *State) fold(c *Commit) {
+	for _, id := range c.Condemned {
+		s.Condemned[id] = struct{}{}
+		delete(s.Packs, id)
+	}
+	for _, p := range c.Packs {
+		// Condemned is for ever: its bytes may be gone at any moment, so a
+		// pack never comes back, whoever adds it.
+		if _, dead := s.Condemned[p.ID]; !dead {
+			s.Packs[p.ID] = p
+		}
+	}
+	for i := range c.Archives {
+		s.Archives[c.Archives[i].ID(s.hasher)] = c.Archives[i]
+	}
+	for _, id := range c.Removed {
+		delete(s.Archives, id)
+	}
+	for _, set := range c.Settings {
+		s.Settings[set.Name] = set.Value
+	}
+}
+
+// Snapshot returns s as a commit record carries it, in an order that depends
+// on the content alone.
+func (s *State) Snapshot() *Snapshot {
+	snap := &Snapshot{Condemned: sortedIDs(s.Condemned)}
+	for _, id := range sortedIDs(s.Packs) {
+		p := s.Packs[id]
+		p.Header = nil // FORMAT.md §9.3
+		snap.Packs = append(snap.Packs, p)
+	}
+	for _, id := range sortedIDs(s.Archives) {
+		snap.Archives = append(snap.Archives, s.Archives[id])
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(s.Settings), strings.Compare) {
+		snap.Settings = append(snap.Settings, Setting{Name: name, Value: s.Settings[name]})
+	}
+	return snap
+}
+
+// SnapshotAfter returns the snapshot that c, which is to follow s, has to
+// carry if it carries one. s is unchanged.
+func (s *State) SnapshotAfter(c *Commit) *Snapshot {
+	next := s.Clone()
+	next.fold(c)
+	return next.Snapshot()
+}
+
+func sortedIDs[T any](m map[objects.ID]T) []objects.ID {
+	return slices.SortedFunc(maps.Keys(m), objects.ID.Compare)
+}
