@@ -1,0 +1,202 @@
+package walk
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say how to walk. The zero value walks over everything.
+type Options struct {
+	// Exclude reports whether to leave out an entry and all that is below it.
+	// It is asked for everything but roots and what is above them, by several
+	// goroutines at once, mostly before anything but the type is known. (That is
+	// zero for what could not be stat'ed.)
+	Exclude func(path, source string, kind Type) bool
+
+	// Skip names files and directories that are never delivered nor entered:
+	// cairn's own. Each is reported once, by an item with ErrSkipped.
+	Skip []FileID
+
+	Workers   int // goroutines that read ahead; 0: one per CPU and at least two
+	LookAhead int // bytes; 0: 8 MiB
+	OpenDirs  int // descriptors kept open; 0: 256, or a quarter of what the process may have
+}
+
+func (o Options) withDefaults() Options {
+	if o.Workers <= 0 {
+		o.Workers = max(2, runtime.GOMAXPROCS(0))
+	}
+	if o.LookAhead <= 0 {
+		o.LookAhead = 8 << 20
+	}
+	if o.OpenDirs <= 0 {
+		o.OpenDirs = 256
+		var limit unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur/4 < 256 {
+			o.OpenDirs = max(int(limit.Cur/4), 1)
+		}
+	}
+	return o
+}
+
+// Walk delivers what lies at and below roots, which come from Plan, in archive
+// order, each path once. Every root that exists follows items for the
+// directories above its archive path. What goes wrong with an entry is in its
+// item, and the walk goes on; the error of the sequence ends it and is that of
+// ctx. When the loop over the sequence is left, no goroutine remains.
+func Walk(ctx context.Context, roots []Root, options Options) iter.Seq2[*Item, error] {
+	options = options.withDefaults()
+	return func(yield func(*Item, error) bool) {
+		w := newWalk(options)
+		defer w.descriptors.close()
+		var group sync.WaitGroup
+		defer group.Wait()
+		defer w.ahead.stop()
+		defer context.AfterFunc(ctx, w.ahead.stop)()
+		for range options.Workers {
+			group.Go(w.work)
+		}
+		w.yield = yield
+		if w.visit(top(roots, w.descriptors)) == cancelled {
+			yield(nil, ctx.Err())
+		}
+	}
+}
+
+type walk struct {
+	options     Options
+	descriptors *descriptors
+	ahead       *ahead
+	skip        map[FileID]bool
+
+	// The consumer's own.
+	yield func(*Item, error) bool
+	told  map[FileID]bool // what of skip was reported
+	path  []frame
+}
+
+// frame is where the consumer is in one directory.
+type frame struct {
+	block *block
+	item  int
+	sub   int
+}
+
+// outcome says why a part of the walk ended.
+type outcome uint8
+
+const (
+	completed outcome = iota
+	left              // the loop's body had enough
+	cancelled
+)
+
+func newWalk(options Options) *walk {
+	w := &walk{
+		options:     options,
+		descriptors: newDescriptors(options.OpenDirs),
+		ahead:       newAhead(options.LookAhead),
+		skip:        make(map[FileID]bool),
+		told:        make(map[FileID]bool),
+	}
+	for _, id := range options.Skip {
+		w.skip[id] = true
+	}
+	return w
+}
+
+func (w *walk) reader() *reader {
+	return &reader{options: &w.options, ahead: w.ahead, skip: w.skip, buf: make([]byte, bufferSize)}
+}
+
+// work reads ahead until the walk stops.
+func (w *walk) work() {
+	r := w.reader()
+	for b := w.ahead.take(); b != nil; b = w.ahead.take() {
+		r.read(b)
+	}
+}
+
+// visit delivers top and all below it.
+func (w *walk) visit(top *block) outcome {
+	r := w.reader()
+	w.ahead.finish(top)
+	if !w.enter(top, r) {
+		return cancelled
+	}
+	for len(w.path) > 0 {
+		item, below := w.path[len(w.path)-1].step()
+		switch {
+		case item == nil:
+			next := w.path[len(w.path)-1].block.next
+			w.path = w.path[:len(w.path)-1]
+			if next != nil && !w.enter(next, r) {
+				return cancelled
+			}
+			continue
+		case below != nil && !w.open(item, below, r):
+			return cancelled
+		}
+		if !w.deliver(item) {
+			return left
+		}
+	}
+	return completed
+}
+
+// step returns the next item, or nil at the end of the block, and what is below
+// it if it is a directory.
+func (f *frame) step() (*Item, *node) {
+	if f.item == len(f.block.items) {
+		return nil, nil
+	}
+	item := &f.block.items[f.item]
+	var below *node
+	if f.sub < len(f.block.subs) && f.block.subs[f.sub].item == f.item {
+		// Taken out, so that the block does not keep what was visited.
+		below, f.block.subs[f.sub].node = f.block.subs[f.sub].node, nil
+		f.sub++
+	}
+	f.item++
+	return item, below
+}
+
+// open waits until the directory at item was listed, completes item and
+// descends. It reports false if the walk was stopped.
+func (w *walk) open(item *Item, below *node, r *reader) bool {
+	if !w.enter(below.first, r) {
+		return false
+	}
+	below.first = nil
+	item.Stat, item.Err = below.stat, below.err
+	return true
+}
+
+// enter makes b, once it was read, what comes next.
+func (w *walk) enter(b *block, r *reader) bool {
+	if !w.ahead.need(b, r) {
+		return false
+	}
+	w.ahead.enter(b)
+	w.path = append(w.path, frame{block: b})
+	return true
+}
+
+// deliver hands the item to the loop's body and reports whether to go on.
+func (w *walk) deliver(item *Item) bool {
+	if item.Path == "" && item.Err == nil {
+		return true // a root without an entry of its own
+	}
+	if errors.Is(item.Err, ErrSkipped) {
+		if w.told[item.Stat.ID] {
+			return true
+		}
+		w.told[item.Stat.ID] = true
+	}
+	return w.yield(item, nil)
+}
