@@ -1,0 +1,254 @@
+package index
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+
+	"github.com/zeebo/xxh3"
+
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+)
+
+// A run is a file of pages. The last eight bytes of every page are the XXH3 of
+// the bytes before them, seeded with the run's salt plus the page's number, so
+// that a page of another run, or of another place in this one, is as wrong as a
+// rotten one. Page 0 is the header; five tables follow, each beginning on a new
+// page, of rows that do not cross pages:
+//
+//	packs    by rising ID
+//	keys     those of one pack lie together, in its order
+//	frames   likewise
+//	chunks   by rising ID; a chunk that is in several packs has several rows
+//	fan-out  2^bits+1 row numbers: chunks whose ID begins with the bits b are
+//	         rows fan[b] to fan[b+1] of the chunks
+//
+// Integers are little-endian; what is not named is zero.
+const (
+	runMagic   = "cairnidx"
+	runVersion = 1
+
+	pageSize = 4096
+	pageBody = pageSize - 8 // before the checksum
+
+	packSize  = 60  // ID [32], kind, length, header length, first key, keys, first frame, frames: u32 each
+	keySize   = 120 // AEAD u32, epoch u32, commitment [32], wrapped [80]
+	frameSize = 28  // pack, key, number, compression, offset, stored, raw: u32 each
+	chunkSize = 44  // ID [32], frame, offset, length: u32 each
+	fanSize   = 4   // row u32
+
+	maxFanBits     = 20
+	chunksToBucket = 8 // wanted in the mean, below 2^maxFanBits buckets
+)
+
+// sum returns the checksum of a page.
+func sum(page []byte, salt, number uint64) uint64 {
+	return xxh3.HashSeed(page[:pageBody], salt+number)
+}
+
+// seal writes the checksum of a page into it.
+func seal(page []byte, salt, number uint64) {
+	binary.LittleEndian.PutUint64(page[pageBody:], sum(page, salt, number))
+}
+
+// sealed reports whether a page carries its checksum.
+func sealed(page []byte, salt, number uint64) bool {
+	return binary.LittleEndian.Uint64(page[pageBody:]) == sum(page, salt, number)
+}
+
+// counts are the numbers of rows.
+type counts struct {
+	packs, keys, frames, chunks uint32
+}
+
+// header is what page 0 of a run says:
+//
+//	0 magic [8] · 8 version u16 · 10 fan-out bits u8 · 12 packs u32 ·
+//	16 repository [16] · 32 salt u64 · 40 keys u32 · 44 frames u32 · 48 chunks u32
+type header struct {
+	repository objects.RepositoryID
+	salt       uint64
+	fanBits    uint8
+	counts     counts
+}
+
+// encode writes h into a zeroed page and seals it.
+func (h header) encode(page []byte) {
+	le := binary.LittleEndian
+	copy(page, runMagic)
+	le.PutUint16(page[8:], runVersion)
+	page[10] = h.fanBits
+	le.PutUint32(page[12:], h.counts.packs)
+	copy(page[16:32], h.repository[:])
+	le.PutUint64(page[32:], h.salt)
+	le.PutUint32(page[40:], h.counts.keys)
+	le.PutUint32(page[44:], h.counts.frames)
+	le.PutUint32(page[48:], h.counts.chunks)
+	seal(page, h.salt, 0)
+}
+
+// decodeHeader reads what encode writes and nothing else.
+func decodeHeader(page []byte) (header, bool) {
+	if len(page) != pageSize {
+		return header{}, false
+	}
+	le := binary.LittleEndian
+	h := header{
+		repository: objects.RepositoryID(page[16:32]),
+		salt:       le.Uint64(page[32:]),
+		fanBits:    page[10],
+		counts: counts{
+			packs:  le.Uint32(page[12:]),
+			keys:   le.Uint32(page[40:]),
+			frames: le.Uint32(page[44:]),
+			chunks: le.Uint32(page[48:]),
+		},
+	}
+	var again [pageSize]byte
+	h.encode(again[:])
+	return h, h.fanBits <= maxFanBits && [pageSize]byte(page) == again
+}
+
+// table is where the rows of one kind lie.
+type table struct {
+	page    uint64 // the first
+	size    uint32 // of a row
+	perPage uint32
+	rows    uint32
+}
+
+// place returns the page and the offset in it of row i.
+func (t table) place(i uint32) (page uint64, off uint32) {
+	return t.page + uint64(i/t.perPage), i % t.perPage * t.size
+}
+
+// end returns the page after the table.
+func (t table) end() uint64 {
+	return t.page + (uint64(t.rows)+uint64(t.perPage)-1)/uint64(t.perPage)
+}
+
+// layout is where the tables of a run lie.
+type layout struct {
+	packs, keys, frames, chunks, fan table
+}
+
+// layout follows from the counts alone.
+func (h header) layout() layout {
+	page := uint64(1)
+	next := func(size, rows uint32) table {
+		t := table{page: page, size: size, perPage: pageBody / size, rows: rows}
+		page = t.end()
+		return t
+	}
+	return layout{
+		packs:  next(packSize, h.counts.packs),
+		keys:   next(keySize, h.counts.keys),
+		frames: next(frameSize, h.counts.frames),
+		chunks: next(chunkSize, h.counts.chunks),
+		fan:    next(fanSize, 1<<h.fanBits+1),
+	}
+}
+
+// size returns the length of the file in bytes.
+func (l layout) size() uint64 { return l.fan.end() * pageSize }
+
+// fanBits returns the number of leading bits of an ID that the fan-out of a
+// run of n chunks tells apart.
+func fanBits(n uint32) uint8 {
+	return uint8(min(bits.Len32(n/chunksToBucket), maxFanBits))
+}
+
+// bucket returns the leading bits of id.
+func bucket(id *objects.ID, fanBits uint8) uint32 {
+	return uint32(uint64(binary.BigEndian.Uint32(id[:4])) >> (32 - fanBits))
+}
+
+// packRow is a row of the table of packs.
+type packRow struct {
+	id         objects.ID
+	kind       objects.Kind
+	length     uint32
+	headerLen  uint32
+	firstKey   uint32
+	keys       uint32
+	firstFrame uint32
+	frames     uint32
+}
+
+func (p *packRow) encode(b []byte) {
+	copy(b, p.id[:])
+	putU32s(b[32:], uint32(p.kind), p.length, p.headerLen, p.firstKey, p.keys, p.firstFrame, p.frames)
+}
+
+func decodePack(b []byte) packRow {
+	return packRow{
+		id: objects.ID(b[:32]), kind: objects.Kind(u32(b, 32)), length: u32(b, 36), headerLen: u32(b, 40),
+		firstKey: u32(b, 44), keys: u32(b, 48), firstFrame: u32(b, 52), frames: u32(b, 56),
+	}
+}
+
+func (p *packRow) public() Pack {
+	return Pack{ID: p.id, Kind: p.kind, Len: int64(p.length), HeaderLen: p.headerLen}
+}
+
+func encodeKey(b []byte, k *pack.Key) {
+	putU32s(b, uint32(k.AEAD), k.Epoch)
+	copy(b[8:40], k.Commitment[:])
+	copy(b[40:120], k.Wrapped[:])
+}
+
+func decodeKey(b []byte) pack.Key {
+	return pack.Key{
+		AEAD: crypt.AEAD(b[0]), Epoch: u32(b, 4),
+		Commitment: [32]byte(b[8:40]), Wrapped: [80]byte(b[40:120]),
+	}
+}
+
+// frameRow is a row of the table of frames.
+type frameRow struct {
+	pack, key   uint32 // rows of their tables
+	number      uint32
+	compression pack.Compression
+	off         uint32 // from the start of the pack
+	stored, raw uint32
+}
+
+func (f *frameRow) encode(b []byte) {
+	putU32s(b, f.pack, f.key, f.number, uint32(f.compression), f.off, f.stored, f.raw)
+}
+
+func decodeFrame(b []byte) frameRow {
+	return frameRow{
+		pack: u32(b, 0), key: u32(b, 4), number: u32(b, 8), compression: pack.Compression(b[12]),
+		off: u32(b, 16), stored: u32(b, 20), raw: u32(b, 24),
+	}
+}
+
+// claimed stands in place of a frame: the chunk is being stored.
+const claimed = math.MaxUint32
+
+// chunkRow is a row of the table of chunks.
+type chunkRow struct {
+	id       objects.ID
+	frame    uint32 // a row of its table, or claimed (in memory only)
+	off, len uint32 // in the frame's plaintext
+}
+
+func (c *chunkRow) encode(b []byte) {
+	copy(b, c.id[:])
+	putU32s(b[32:], c.frame, c.off, c.len)
+}
+
+func decodeChunk(b []byte) chunkRow {
+	return chunkRow{id: objects.ID(b[:32]), frame: u32(b, 32), off: u32(b, 36), len: u32(b, 40)}
+}
+
+func u32(b []byte, off int) uint32 { return binary.LittleEndian.Uint32(b[off:]) }
+
+func putU32s(b []byte, values ...uint32) {
+	for i, v := range values {
+		binary.LittleEndian.PutUint32(b[4*i:], v)
+	}
+}
