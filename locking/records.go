@@ -1,0 +1,78 @@
+package locking
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+
+	"cairn/backend"
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/record"
+)
+
+// Records is the part of a store that keeps commit records; backend.Backend
+// holds its contract.
+type Records interface {
+	Put(ctx context.Context, key backend.Key, parts ...[]byte) error
+	Get(ctx context.Context, key backend.Key, r backend.Range) ([]byte, error)
+	List(ctx context.Context, prefix backend.Prefix) iter.Seq2[backend.Info, error]
+	Delete(ctx context.Context, key backend.Key) error
+}
+
+// A recordStore reads and writes commit records by their marks.
+type recordStore struct {
+	store  Records
+	keys   *crypt.Keys
+	random io.Reader
+	warn   func(error)
+}
+
+// key returns the key of the record at m.
+func (m Mark) key() backend.Key { return backend.Key(record.CommitKey(m.Generation, m.Commit)) }
+
+// get returns the record at m, which is exactly what was once stored there. A
+// damaged copy beside a good one is a warning.
+func (s recordStore) get(ctx context.Context, m Mark) (*record.Commit, error) {
+	stored, err := s.store.Get(ctx, m.key(), backend.Range{})
+	if err != nil {
+		return nil, fmt.Errorf("read commit record %s: %w", m.key(), err)
+	}
+	return s.decode(m, stored)
+}
+
+func (s recordStore) decode(m Mark, stored []byte) (*record.Commit, error) {
+	c, damaged, err := record.DecodeCommit(s.keys, m.Commit, stored)
+	if err != nil {
+		return nil, fmt.Errorf("read commit record %s: %w", m.key(), err)
+	}
+	if c.Generation != m.Generation {
+		return nil, objects.Corrupt(string(m.key()), "it is of generation %d", c.Generation)
+	}
+	if damaged {
+		s.warn(objects.Corrupt(string(m.key()), "one of its two copies is bad; the other was used"))
+	}
+	return c, nil
+}
+
+// put makes c durable under a name that no other record has.
+func (s recordStore) put(ctx context.Context, c *record.Commit) (Link, error) {
+	id, stored, err := record.Encode(s.keys, c, s.random)
+	if err != nil {
+		return Link{}, err
+	}
+	link := Link{At: Mark{Generation: c.Generation, Commit: id}, Record: c}
+	if err := s.store.Put(ctx, link.At.key(), stored); err != nil {
+		return Link{}, fmt.Errorf("write commit record %s: %w", link.At.key(), err)
+	}
+	return link, nil
+}
+
+// drop removes a record that is certainly not in the chain and never will be.
+// One that stays behind does no harm.
+func (s recordStore) drop(ctx context.Context, m Mark) {
+	if err := s.store.Delete(ctx, m.key()); err != nil {
+		s.warn(fmt.Errorf("remove commit record %s, which did not take effect: %w", m.key(), err))
+	}
+}
