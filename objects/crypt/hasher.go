@@ -10,7 +10,6 @@ import (
 // worker has its own, because a blake3 hasher is 11 KiB.
 type Hasher struct {
 	data, meta *blake3.Hasher
-	out        objects.ID // here, because a local one would escape to the heap
 }
 
 // NewHasher returns a Hasher under the family's ID keys.
@@ -32,11 +31,11 @@ func (h *Hasher) Sum(kind objects.Kind, p []byte) objects.ID {
 	case objects.Data:
 		h.data.Reset()
 		h.data.Write(p)
-		return h.finish(h.data)
+		return finish(h.data)
 	case objects.Meta:
 		h.meta.Reset()
 		h.meta.Write(p)
-		return h.finish(h.meta)
+		return finish(h.meta)
 	}
 	panic("crypt: ID of a chunk of " + kind.String())
 }
@@ -48,10 +47,10 @@ func (h *Hasher) SumLabel(label string, p []byte) objects.ID {
 	h.meta.WriteString(label)
 	h.meta.WriteString("\x00")
 	h.meta.Write(p)
-	return h.finish(h.meta)
+	return finish(h.meta)
 }
 
-func (h *Hasher) finish(b *blake3.Hasher) objects.ID {
-	b.Sum(h.out[:0])
-	return h.out
+func finish(b *blake3.Hasher) (id objects.ID) {
+	b.Sum(id[:0])
+	return id
 }
