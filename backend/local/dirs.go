@@ -1,0 +1,101 @@
+package local
+
+import (
+	"errors"
+	"path"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirs makes directories, and makes their entries durable. Concurrent calls
+// share flushes. It remembers each directory it saw; a store has some hundreds.
+type dirs struct {
+	mkdir func(name string) error
+	fsync func(name string) error
+
+	mu      sync.Mutex
+	durable map[string]bool   // entered durably in its parent; guarded by mu
+	queues  map[string]*queue // guarded by mu
+}
+
+// A queue orders the flushes of one directory.
+type queue struct {
+	running sync.Mutex // held during a flush
+	next    *round     // the flush that has not started, if any; guarded by dirs.mu
+}
+
+// A round is one flush, which all who came before its start share.
+type round struct {
+	done chan struct{} // closed when err is final
+	err  error
+}
+
+func newDirs(mkdir, fsync func(name string) error) *dirs {
+	return &dirs{
+		mkdir: mkdir, fsync: fsync,
+		durable: map[string]bool{".": true},
+		queues:  make(map[string]*queue),
+	}
+}
+
+// ensure returns when the directory is there, durably, and all those above it.
+func (d *dirs) ensure(name string) error {
+	d.mu.Lock()
+	known := d.durable[name]
+	d.mu.Unlock()
+	if known {
+		return nil
+	}
+	parent := path.Dir(name)
+	if err := d.ensure(parent); err != nil {
+		return err
+	}
+	if err := d.mkdir(name); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	// Also where it was there before: whoever made it may have died, or may not
+	// have come to the flush yet.
+	if err := d.flush(parent); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.durable[name] = true
+	d.mu.Unlock()
+	return nil
+}
+
+// forget makes ensure look at every directory anew.
+func (d *dirs) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.durable = map[string]bool{".": true}
+}
+
+// flush returns the outcome of a flush of the directory that started after the
+// call: it covers every entry that was made before.
+func (d *dirs) flush(name string) error {
+	d.mu.Lock()
+	q := d.queues[name]
+	if q == nil {
+		q = new(queue)
+		d.queues[name] = q
+	}
+	if r := q.next; r != nil {
+		d.mu.Unlock()
+		<-r.done
+		return r.err
+	}
+	r := &round{done: make(chan struct{})}
+	q.next = r
+	d.mu.Unlock()
+
+	q.running.Lock()
+	defer q.running.Unlock()
+	d.mu.Lock()
+	q.next = nil // whoever comes from here on may have come too late for this one
+	d.mu.Unlock()
+	defer close(r.done)
+	r.err = d.fsync(name)
+	return r.err
+}

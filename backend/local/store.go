@@ -1,0 +1,220 @@
+// Package local keeps a store in a directory tree of a mounted file system.
+//
+// An object's key is its path below the root. tmp/ holds files that are being
+// written, head/ the versions of the register; their presence tells a store
+// from an empty directory, such as the mount point of a missing disk. All
+// access goes through a descriptor of the root, so that a Store never changes
+// the file system it writes to.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cairn/backend"
+)
+
+// The directories that belong to the store itself.
+const (
+	tmpDir  = "tmp"
+	headDir = "head"
+)
+
+// sweepAge is how old an unfinished file is when its writer is surely dead.
+const sweepAge = 24 * time.Hour
+
+// Access says what a Store may do.
+type Access int
+
+// The kinds of access. ReadOnly writes nothing at all, and answers ErrDenied to
+// what would.
+const (
+	ReadWrite Access = iota
+	ReadOnly
+)
+
+// Options of Open. The zero value is useful.
+type Options struct {
+	Access Access
+	// Now is compared with the times of unfinished files; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is a backend.Backend with a register. Any number of processes may use
+// one directory at the same time.
+type Store struct {
+	root   *os.File
+	path   string // of root, absolute; for people
+	access Access
+	dirs   *dirs
+
+	flushFile func(*os.File) error // flushData, but for tests
+}
+
+// State is what Inspect finds at a path.
+type State int
+
+// What can be at a path: nothing, an empty directory, a store, or something
+// that is none of these.
+const (
+	Missing State = iota
+	Empty
+	Ours
+	Foreign
+)
+
+// Inspect tells what is at dir, so that a caller can refuse to Create a store
+// over anything but Missing and Empty. The lost+found directory of a fresh file
+// system does not count.
+func Inspect(dir string) (State, error) {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Missing, nil
+	case errors.Is(err, unix.ENOTDIR):
+		return Foreign, nil
+	case err != nil:
+		return Foreign, fmt.Errorf("inspect: %w", err)
+	}
+	state := Empty
+	for _, e := range entries {
+		switch e.Name() {
+		case tmpDir, headDir:
+			return Ours, nil
+		case "lost+found":
+		default:
+			state = Foreign
+		}
+	}
+	return state, nil
+}
+
+// Create makes a store at dir, which may exist, in a directory that must exist.
+// It returns when all of it is durable. What is in dir stays there: whether
+// that is right is for the caller to ask Inspect. Open opens the store.
+func Create(dir string) error {
+	dir = filepath.Clean(dir)
+	made := os.Mkdir(dir, 0o700)
+	if made != nil && !errors.Is(made, fs.ErrExist) {
+		return fmt.Errorf("create store: %w", made)
+	}
+	for _, sub := range []string{tmpDir, headDir} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("create store: %w", err)
+		}
+	}
+	if err := flushPath(dir); err != nil {
+		return fmt.Errorf("create store: %w", err)
+	}
+	if made != nil {
+		return nil // it was there before
+	}
+	if err := flushPath(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("create store: %w", err)
+	}
+	return nil
+}
+
+func flushPath(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return flushEntries(f)
+}
+
+// Open opens the store at dir. A directory that is missing, or holds no store,
+// is ErrUnavailable. With ReadWrite access it also removes the files that dead
+// writers left unfinished more than a day ago.
+func Open(dir string, o Options) (*Store, error) {
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	root, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, unavailable(err))
+	}
+	s := &Store{root: root, path: path, access: o.Access, flushFile: flushData}
+	s.dirs = newDirs(s.mkdir, s.flushDir)
+	if err := s.prepare(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) prepare(o Options) error {
+	if err := s.alive(); err != nil || o.Access == ReadOnly {
+		return err
+	}
+	for _, dir := range []string{tmpDir, headDir} {
+		if err := s.dirs.ensure(dir); err != nil {
+			return s.explain(err, backend.ErrUnavailable)
+		}
+	}
+	now := time.Now
+	if o.Now != nil {
+		now = o.Now
+	}
+	return s.sweep(now().Add(-sweepAge))
+}
+
+// sweep removes unfinished files last written before limit.
+func (s *Store) sweep(limit time.Time) error {
+	names, err := s.readDir(tmpDir)
+	if err != nil {
+		return s.explain(err, backend.ErrUnavailable)
+	}
+	for _, name := range names {
+		st, err := s.stat(tmpDir + "/" + name)
+		if err != nil || !isFile(st) || !modTime(st).Before(limit) {
+			continue // gone already, or not ours to remove
+		}
+		if err := s.unlink(tmpDir + "/" + name); err != nil && !errors.Is(err, unix.ENOENT) {
+			return s.explain(err, backend.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// Close implements backend.Backend.
+func (s *Store) Close() error {
+	if err := s.root.Close(); err != nil {
+		return fmt.Errorf("close store %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// alive returns an ErrUnavailable unless the root still holds a store.
+func (s *Store) alive() error {
+	for _, dir := range []string{headDir, tmpDir} {
+		if _, err := s.stat(dir); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s holds no store (no head or tmp directory): is its disk mounted?", backend.ErrUnavailable, s.path)
+}
+
+// begin checks what every call on an object checks first.
+func begin(ctx context.Context, key backend.Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return key.Validate()
+}
+
+// writable returns an ErrDenied if s is ReadOnly.
+func (s *Store) writable() error {
+	if s.access == ReadOnly {
+		return fmt.Errorf("%w: the store was opened for reading", backend.ErrDenied)
+	}
+	return nil
+}
