@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Root is one place that a backup begins at.
+// Root is one place that a backup begins at. Path is the end of Source.
 type Root struct {
 	Source string // absolute and clean
 	Path   string // in the archive: relative and clean; empty: the entries of Source are the archive's top

@@ -1,41 +1,28 @@
 package walk
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // top returns the block that the walk begins with: the roots and the
 // directories above them.
-func top(roots []Root, c *descriptors) *block {
+func top(roots []Root, c *descriptors, skip map[FileID]bool) *block {
 	n := &node{}
 	b := &block{node: n}
-	before := "" // path of the last root whose directories above are in b
+	before := "" // up to where the directories above roots are in b
 	for _, root := range roots {
-		item := Item{Path: root.Path, Source: root.Source, dir: c.base}
-		links := unix.AT_SYMLINK_NOFOLLOW
-		if root.Path == "" {
-			links = 0
+		above, err := implied(root, before, c)
+		if len(above) > 0 {
+			b.items = append(b.items, above...)
+			before = above[len(above)-1].Path
 		}
-		var above []Item
-		err := statAt(unix.AT_FDCWD, root.Source, links, &item.Stat)
-		if err == nil {
-			above, err = implied(root, before, c)
-		}
-		if err != nil {
-			item.fail("lstat", err)
-			b.items = append(b.items, item)
-			continue
-		}
-		before = root.Path
-		b.items = append(b.items, above...)
-		b.addRoot(root, item)
+		b.addRoot(root, err, c.base, skip)
 	}
 	return b
 }
 
 // implied returns items for the directories above root's archive path, except
-// those above the path before too: the two are neighbours in archive order.
-// They are what the kernel passes through: links are followed.
+// those at or above the path before, which precedes it in archive order. They
+// are what the kernel passes through: links are followed. Beside an error stand
+// the items above what failed.
 func implied(root Root, before string, c *descriptors) ([]Item, error) {
 	var items []Item
 	cut := len(root.Source) - len(root.Path)
@@ -45,24 +32,41 @@ func implied(root Root, before string, c *descriptors) ([]Item, error) {
 		}
 		item := Item{Path: root.Path[:i], Source: root.Source[:cut+i], Implied: true, dir: c.base}
 		if err := statAt(unix.AT_FDCWD, item.Source, 0, &item.Stat); err != nil {
-			return nil, err
+			return items, err
 		}
 		items = append(items, item)
 	}
 	return items, nil
 }
 
-func (b *block) addRoot(root Root, item Item) {
-	if item.Stat.Type == Directory {
-		d := item.dir.owner.child(item.dir, root.Source)
-		d.follow = root.Path == ""
-		cut := len(root.Source) - len(root.Path)
-		if root.Path == "" {
-			cut = d.cut
-		}
-		b.subs = append(b.subs, sub{len(b.items), newNode(d, cut, root.Path)})
-	} else if root.Path == "" {
+// addRoot appends root, or that it cannot be reached because of err.
+func (b *block) addRoot(root Root, err error, base *dir, skip map[FileID]bool) {
+	item := Item{Path: root.Path, Source: root.Source, dir: base}
+	links := unix.AT_SYMLINK_NOFOLLOW
+	if root.Path == "" {
+		links = 0
+	}
+	if err == nil {
+		err = statAt(unix.AT_FDCWD, root.Source, links, &item.Stat)
+	}
+	switch {
+	case err != nil:
+		item.fail("lstat", err)
+	case item.Stat.Type == Directory:
+		b.subs = append(b.subs, sub{len(b.items), rootNode(root, base)})
+	case skip[item.Stat.ID]:
+		item.Stat, item.Err = Stat{ID: item.Stat.ID}, ErrSkipped
+	case root.Path == "":
 		item.fail("list", unix.ENOTDIR)
 	}
 	b.items = append(b.items, item)
+}
+
+func rootNode(root Root, base *dir) *node {
+	d := base.owner.child(base, root.Source)
+	if root.Path == "" {
+		d.follow = true
+		return newNode(d, d.cut, "")
+	}
+	return newNode(d, len(root.Source)-len(root.Path), root.Path)
 }

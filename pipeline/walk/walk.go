@@ -45,26 +45,31 @@ func (o Options) withDefaults() Options {
 }
 
 // Walk delivers what lies at and below roots, which come from Plan, in archive
-// order, each path once. Every root that exists follows items for the
-// directories above its archive path. What goes wrong with an entry is in its
+// order, each path once. Items for the directories above a
+// root's archive path precede it. What goes wrong with an entry is in its
 // item, and the walk goes on; the error of the sequence ends it and is that of
 // ctx. When the loop over the sequence is left, no goroutine remains.
 func Walk(ctx context.Context, roots []Root, options Options) iter.Seq2[*Item, error] {
-	options = options.withDefaults()
 	return func(yield func(*Item, error) bool) {
-		w := newWalk(options)
-		defer w.descriptors.close()
-		var group sync.WaitGroup
-		defer group.Wait()
-		defer w.ahead.stop()
-		defer context.AfterFunc(ctx, w.ahead.stop)()
-		for range options.Workers {
-			group.Go(w.work)
-		}
-		w.yield = yield
-		if w.visit(top(roots, w.descriptors)) == cancelled {
-			yield(nil, ctx.Err())
-		}
+		newWalk(options.withDefaults()).run(ctx, roots, yield)
+	}
+}
+
+func (w *walk) run(ctx context.Context, roots []Root, yield func(*Item, error) bool) {
+	defer w.descriptors.close()
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer w.ahead.stop()
+	defer context.AfterFunc(ctx, w.ahead.stop)()
+	if ctx.Err() != nil {
+		w.ahead.stop() // at once: nothing may be delivered
+	}
+	for range w.options.Workers {
+		group.Go(w.work)
+	}
+	w.yield = yield
+	if w.visit(top(roots, w.descriptors, w.skip)) == cancelled {
+		yield(nil, ctx.Err())
 	}
 }
 
