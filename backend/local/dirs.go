@@ -21,8 +21,8 @@ type dirs struct {
 
 // A queue orders the flushes of one directory.
 type queue struct {
-	running sync.Mutex // held during a flush
-	next    *round     // the flush that has not started, if any; guarded by dirs.mu
+	running chan struct{} // of one place, taken during a flush
+	next    *round        // the flush that has not started, if any; guarded by dirs.mu
 }
 
 // A round is one flush, which all who came before its start share.
@@ -78,7 +78,7 @@ func (d *dirs) flush(name string) error {
 	d.mu.Lock()
 	q := d.queues[name]
 	if q == nil {
-		q = new(queue)
+		q = &queue{running: make(chan struct{}, 1)}
 		d.queues[name] = q
 	}
 	if r := q.next; r != nil {
@@ -90,8 +90,8 @@ func (d *dirs) flush(name string) error {
 	q.next = r
 	d.mu.Unlock()
 
-	q.running.Lock()
-	defer q.running.Unlock()
+	q.running <- struct{}{}
+	defer func() { <-q.running }()
 	d.mu.Lock()
 	q.next = nil // whoever comes from here on may have come too late for this one
 	d.mu.Unlock()
