@@ -9,6 +9,14 @@ import (
 )
 
 // Level is how hard a Compressor tries. The zero value is invalid.
+//
+// On frames of 1 MiB of source text and of programs, on one core of a Xeon,
+// with the memory that a compressor holds on to:
+//
+//	fastest  314 MB/s 3.9:1   281 MB/s 2.15:1    2 MiB
+//	default  232 MB/s 4.3:1   173 MB/s 2.30:1    3 MiB
+//	better   162 MB/s 4.6:1   110 MB/s 2.33:1    6 MiB
+//	best      26 MB/s 4.9:1    13 MB/s 2.48:1   36 MiB
 type Level uint8
 
 const (
@@ -116,13 +124,21 @@ func newDecompressor() *decompressor {
 	return &decompressor{dec: dec}
 }
 
+// decodeOverrun is how much room behind its output lets the decoder copy in
+// whole vectors to the end: a tenth of its speed.
+const decodeOverrun = 16
+
 // decompress appends the plaintext of payload, raw bytes long, to dst. Any
-// other length is an error, and no more than raw bytes are allocated.
+// other length is an error, found at the first block, of at most 128 KiB, that
+// goes beyond raw.
 func (d *decompressor) decompress(dst, payload []byte, raw int) ([]byte, error) {
 	start := len(dst)
-	dst = slices.Grow(dst, raw)
+	if cap(dst)-start < raw {
+		dst = slices.Grow(dst, raw+decodeOverrun)
+	}
 	// The decoder may fill the capacity it is given, and no more.
-	plain, err := d.dec.DecodeAll(payload, dst[start:start:start+raw])
+	room := dst[start:start:min(start+raw+decodeOverrun, cap(dst))]
+	plain, err := d.dec.DecodeAll(payload, room)
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

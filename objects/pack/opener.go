@@ -45,7 +45,7 @@ func NewOpener(k *crypt.Keys, kind objects.Kind) *Opener {
 // frame of this kind, and is f.Raw bytes long; whether it is the chunks one
 // wants, Verify says. Damage and tampering are a *objects.CorruptError; a key
 // of an epoch that is not at hand is crypt.ErrNoEpoch. No more memory than
-// f.Raw is taken, whatever the frame claims.
+// f.Raw and one zstd block, 128 KiB, is taken, whatever the frame claims.
 func (o *Opener) Open(dst []byte, key Key, f Frame, stored []byte) ([]byte, error) {
 	if err := f.check(); err != nil {
 		return nil, objects.Corrupt("frame", "%v", err)

@@ -144,3 +144,28 @@ func TestVerify(t *testing.T) {
 		}
 	}
 }
+
+// TestReadersSkipParity reads a pack whose writer added parity.
+func TestReadersSkipParity(t *testing.T) {
+	t.Parallel()
+	k := testKeys(t, crypt.AES256GCM)
+	p, stored := smallPack(t, k)
+	pre, err := ParsePreamble(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pre.ShardSize, pre.DataShards, pre.ParityShards = 256, 3, 2
+	prefix := pre.append(nil)
+	prefix, err = k.Seal(prefix, crypt.Header, headerLabel, prefix[:preambleBound], p.Header.append(nil), testRandom(7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, shards := make([]byte, 5*8), make([]byte, 2*256)
+	stored = slices.Concat(prefix, table, shards, p.Parts[1], table, prefix[:PreambleLen])
+	if pre.PackLen() != int64(len(stored)) {
+		t.Errorf("length: got %d, want %d", pre.PackLen(), len(stored))
+	}
+	if err := openAll(k, stored); err != nil {
+		t.Error(err)
+	}
+}
