@@ -1,0 +1,232 @@
+package locking_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cairn/backend"
+	"cairn/backend/mem"
+	"cairn/locking"
+)
+
+func TestLockedAtOnce(t *testing.T) {
+	t.Parallel()
+	store, keys := create(t)
+	holder := begin(t, open(t, store, keys), locking.Run{Host: "db1", User: "ann", Command: "backup /srv"})
+	if err := holder.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := begin(t, open(t, store, keys), locking.Run{})
+	err := w.Ensure(t.Context())
+	wantError(t, err, locking.ErrLocked, "ann@db1", "backup /srv", "since", "nothing is lost", "7m30s")
+	var locked *locking.LockedError
+	if !errors.As(err, &locked) || locked.Holder.Host != "db1" {
+		t.Errorf("got %v, want a LockedError with the holder", err)
+	}
+	wantError(t, w.Commit(t.Context(), labelled("b"), locking.Release), locking.ErrLocked)
+	for _, w := range []*locking.Writer{w, holder} {
+		if err := w.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWaitEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := create(t)
+		holder := begin(t, open(t, store, keys), locking.Run{})
+		if err := holder.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		w := begin(t, open(t, store, keys), locking.Run{Wait: time.Hour, Waiting: func(locking.Waiting) { told++ }})
+		start := time.Now()
+		wantError(t, w.Ensure(t.Context()), locking.ErrLocked)
+		if got := time.Since(start); got != time.Hour {
+			t.Errorf("waited %s, want 1h: the holder lives", got)
+		}
+		if least, most := 240, 1800; told < least || told > most {
+			t.Errorf("got %d polls in an hour, want %d to %d", told, least, most)
+		}
+		if err := holder.Commit(t.Context(), labelled("a"), locking.Release); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Ensure(t.Context()); err != nil {
+			t.Errorf("once it is free: %v", err)
+		}
+		for _, w := range []*locking.Writer{w, holder} {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// stall is a hook that lets the requests of one process wait while it is
+// paused, as its goroutines would.
+type stall struct{ until atomic.Int64 } // Unix nanoseconds
+
+func (s *stall) pause(d time.Duration) { s.until.Store(time.Now().Add(d).UnixNano()) }
+
+func (s *stall) hook(mem.Op, backend.Key, mem.Moment) error {
+	time.Sleep(time.Until(time.Unix(0, s.until.Load())))
+	return nil
+}
+
+// viaHook is store with a hook of its own for one process.
+func viaHook(store *mem.Store, hook mem.Hook) func(*locking.Options) {
+	return func(o *locking.Options) { o.Register, o.Records = hooked{store, hook}, store }
+}
+
+type hooked struct {
+	*mem.Store
+	hook mem.Hook
+}
+
+func (h hooked) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
+	if err := h.hook(mem.Load, "head", mem.Before); err != nil {
+		return nil, "", err
+	}
+	return h.Store.Load(ctx, ifChanged)
+}
+
+func (h hooked) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
+	if err := h.hook(mem.Swap, "head", mem.Before); err != nil {
+		return "", err
+	}
+	return h.Store.Swap(ctx, old, value)
+}
+
+func TestPausedHolderIsTakenOverAndFenced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := create(t)
+		process := new(stall)
+		slow, run, err := open(t, store, keys, viaHook(store, process.hook)).Begin(t.Context(), locking.Run{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := slow.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour) // the lease is kept up
+		process.pause(time.Hour)
+
+		next := begin(t, open(t, store, keys), locking.Run{Wait: time.Hour})
+		start := time.Now()
+		if err := next.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Since(start); got < 450*time.Second || got > 480*time.Second {
+			t.Errorf("took over after %s, want 7m30s and a poll or two", got)
+		}
+		if n, err := next.Orphans(t.Context()); n != 1 || err != nil {
+			t.Errorf("got %d orphans (%v), want 1", n, err)
+		}
+		wantError(t, slow.Commit(t.Context(), labelled("slow"), locking.Keep), locking.ErrLeaseLost)
+		wantError(t, slow.Commit(t.Context(), labelled("slow"), locking.Keep), locking.ErrLeaseLost)
+		wantError(t, slow.Ensure(t.Context()), locking.ErrLeaseLost)
+		wantError(t, context.Cause(run), locking.ErrLeaseLost)
+
+		if err := next.Adopted(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Commit(t.Context(), labelled("next"), locking.Release); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range []*locking.Writer{slow, next} {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := open(t, store, keys)
+		if got := audit(t.Context(), t, c); len(got) != 1 || got[0] != "next" {
+			t.Errorf("got %v, want only the commit of the one who held the lease", got)
+		}
+		if head := refresh(t, c).Head; head.Orphans != 0 || len(head.Holders) != 0 {
+			t.Errorf("got %d orphans and %d holders, want none", head.Orphans, len(head.Holders))
+		}
+	})
+}
+
+func TestRunEndsWhenItsLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := create(t)
+		process := new(stall)
+		slow, run, err := open(t, store, keys, viaHook(store, process.hook)).Begin(t.Context(), locking.Run{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := slow.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		process.pause(20 * time.Minute)
+		next := begin(t, open(t, store, keys), locking.Run{Wait: time.Hour})
+		if err := next.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-run.Done() // without a call of the run
+		wantError(t, context.Cause(run), locking.ErrLeaseLost)
+		for _, w := range []*locking.Writer{slow, next} {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestDeadProcessIsTakenOverAtOnce(t *testing.T) {
+	t.Parallel()
+	process := locking.Process{BootID: "boot", Namespace: 1, PID: 2, Start: 3}
+	for _, c := range []struct {
+		what locking.Liveness
+		want error
+	}{{locking.Dead, nil}, {locking.Alive, locking.ErrLocked}, {locking.Untold, locking.ErrLocked}} {
+		store, keys := create(t)
+		gone := begin(t, open(t, store, keys, func(o *locking.Options) { o.Self = process }), locking.Run{})
+		if err := gone.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		next := begin(t, open(t, store, keys, func(o *locking.Options) {
+			o.Look = func(p locking.Process) locking.Liveness {
+				if p != process {
+					t.Errorf("got a question about %+v, want %+v", p, process)
+				}
+				return c.what
+			}
+		}), locking.Run{})
+		wantError(t, next.Ensure(t.Context()), c.want)
+		for _, w := range []*locking.Writer{next, gone} {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestReleaseCountsWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	store, keys := create(t)
+	c := open(t, store, keys)
+	w := begin(t, c, locking.Run{})
+	if err := w.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second does nothing
+		if err := w.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if head := refresh(t, c).Head; head.Orphans != 1 || len(head.Holders) != 0 {
+		t.Errorf("got %d orphans and %d holders, want 1 and 0", head.Orphans, len(head.Holders))
+	}
+	if w.Ensure(t.Context()) == nil {
+		t.Error("a run that is over took the lease")
+	}
+}
