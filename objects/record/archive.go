@@ -52,7 +52,7 @@ type Archive struct {
 
 const (
 	maxLevel       = 16 // FORMAT.md §8.5
-	minArchiveSize = 59 // bytes, encoded: everything empty
+	minArchiveSize = 60 // bytes, encoded: everything empty
 )
 
 var (

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+
+	"cairn/objects/wire"
 )
 
 // Values of the byte in front of a payload, FORMAT.md §9.2.
@@ -16,7 +18,7 @@ const (
 const (
 	maxPayload = 1 << 30
 	zstdBlock  = 128 << 10 // most plaintext that a block of a zstd frame can hold
-	zstdHeader = 3         // least bytes of a block
+	zstdRLE    = 1         // type of a block that is one byte, repeated
 )
 
 var errPayload = fmt.Errorf("its payload is longer than %d bytes", maxPayload)
@@ -56,27 +58,46 @@ func decompress(plaintext []byte) ([]byte, error) {
 	return nil, fmt.Errorf("its compression %d is not known", plaintext[0])
 }
 
+// unzstd returns what one zstd frame holds.
 func unzstd(frame []byte) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
 		return nil, err
 	}
+	n, ok := countBlocks(&h, frame)
+	if !ok {
+		return nil, errors.New("it is not one zstd frame")
+	}
 	// The decoder allocates what the frame says it holds, so see first that
-	// the input is long enough to hold it.
-	if most := (uint64(len(frame))/zstdHeader + 1) * zstdBlock; h.FrameContentSize > most {
-		return nil, fmt.Errorf("%d bytes cannot hold %d", len(frame), h.FrameContentSize)
+	// its blocks can.
+	if h.FrameContentSize > n*zstdBlock {
+		return nil, fmt.Errorf("%d blocks cannot hold %d bytes", n, h.FrameContentSize)
 	}
 	r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPayload))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	payload, err := r.DecodeAll(frame, nil)
-	if err != nil {
-		return nil, err
+	return r.DecodeAll(frame, nil)
+}
+
+// countBlocks walks the blocks of a zstd frame (RFC 8878 §3.1.1) and says how
+// many there are, and whether they, and the checksum, are all that follows
+// the header h.
+func countBlocks(h *zstd.Header, frame []byte) (n uint64, ok bool) {
+	d := wire.NewDecoder(frame)
+	d.Raw(h.HeaderSize)
+	for last := h.Skippable; !last && d.Err() == nil; n++ {
+		head := uint32(d.U16()) | uint32(d.U8())<<16
+		last = head&1 != 0
+		size := int(head >> 3)
+		if head>>1&3 == zstdRLE {
+			size = 1
+		}
+		d.Raw(size)
 	}
-	if h.Skippable || h.HasFCS && uint64(len(payload)) != h.FrameContentSize {
-		return nil, errors.New("it is more than one zstd frame")
+	if h.HasCheckSum {
+		d.U32()
 	}
-	return payload, nil
+	return n, d.Finish() == nil && n > 0
 }
