@@ -5,6 +5,13 @@ import (
 	"fmt"
 )
 
+// MaxValue is the greatest length of a register's value, in bytes. It is at
+// least one byte long.
+const MaxValue = 1 << 20
+
+// A Tag stands for one value of the register. It is opaque, survives restarts,
+// and can be compared. The empty tag stands for the cell that was never written.
+//
 // The register is one small cell beside the objects, the only thing in a store
 // that changes. A store offers it as two methods, which may be called
 // concurrently, by any number of processes and machines:
@@ -27,13 +34,6 @@ import (
 //
 // No two values ever given to Swap may be equal: they hold a nonce. Stores rely
 // on it to tell values apart.
-
-// MaxValue is the greatest length of a register's value, in bytes. It is at
-// least one byte long.
-const MaxValue = 1 << 20
-
-// A Tag stands for one value of the register. It is opaque, survives restarts,
-// and can be compared. The empty tag stands for the cell that was never written.
 type Tag string
 
 // What Swap can answer besides the errors of the objects.

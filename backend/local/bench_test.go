@@ -38,7 +38,7 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-func key(i int64) backend.Key { return backend.Key(fmt.Sprintf("packs/%02x/%d", i&0xff, i)) }
+func key(i int64) backend.Key { return backend.Key(fmt.Sprintf("packs/%02x/%d", i&7, i)) }
 
 // inFlight calls put b.N times, width at a time.
 func inFlight(b *testing.B, width int, put func(i int64) error) {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"cairn/backend"
 	"cairn/backend/backendtest"
 	"cairn/backend/local"
@@ -55,22 +57,21 @@ func helper(ctx context.Context, t *testing.T, what, dir, name string) *exec.Cmd
 // putForever puts objects that are named by their bytes, two at a time, and
 // prints each name when its Put has returned.
 func putForever(ctx context.Context, s *local.Store, name string) error {
-	failed := make(chan error)
-	for worker := range 2 {
-		go func() {
-			for i := range uint64(1 << 32) {
+	group, ctx := errgroup.WithContext(ctx)
+	for worker := range uint64(2) {
+		group.Go(func() error {
+			for i := uint64(0); ; i++ {
 				data := make([]byte, 8+rand.N(24<<20))
-				binary.LittleEndian.PutUint64(data, i<<1|uint64(worker))
+				binary.LittleEndian.PutUint64(data, i<<1|worker)
 				key := nameOf(name, data)
 				if err := s.Put(ctx, key, data[:len(data)/3], data[len(data)/3:]); err != nil {
-					failed <- err
-					return
+					return err
 				}
 				fmt.Println(key)
 			}
-		}()
+		})
 	}
-	return <-failed
+	return group.Wait()
 }
 
 func nameOf(dir string, data []byte) backend.Key {
