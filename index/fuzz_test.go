@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/zeebo/xxh3"
@@ -60,34 +59,25 @@ func FuzzRun(f *testing.F) {
 		for n := 0; (n+1)*pageSize <= len(p); n++ {
 			seal(p[n*pageSize:(n+1)*pageSize], salt, uint64(n))
 		}
-		useRun(t, p, salt, want)
+		useRun(p, salt, want)
 	})
 }
 
 // useRun calls everything that reads a run: it may fail, and no more.
-func useRun(t *testing.T, p []byte, salt uint64, ids map[objects.ID]Place) {
-	path := filepath.Join(t.TempDir(), "run")
-	if err := os.WriteFile(path, p, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := openRun(file, path, repository, salt)
-	if err != nil {
+func useRun(p []byte, salt uint64, ids map[objects.ID]Place) {
+	r := &run{data: p}
+	if len(p) < pageSize || r.readHeader(repository, salt) != nil {
 		return
 	}
-	defer r.close()
 	for id := range ids {
 		var at Place
 		_, _ = r.lookup(&id, &at)
 	}
 	_, _ = r.packsAfter(nil)
-	out, err := os.Create(path + "-merged")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	_, _ = writeRun(out, repository, 1, []source{r}, nil)
+	_, _ = writeRun(discard{}, repository, 1, []source{r}, nil)
 }
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error)            { return len(p), nil }
+func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }

@@ -178,6 +178,9 @@ func (x *Index) Claim(id objects.ID) (first bool) {
 // Add makes the chunks of pack p findable, until Discard or Close unless
 // Commit comes first. h is the pack's opened header. Adding a pack again does
 // nothing. A condemned pack must not be added.
+//
+// When the disk refuses a run, Add says so; the chunks can be found all the
+// same, take memory, and go into the next run that can be written.
 func (x *Index) Add(p Pack, h *pack.Header) error {
 	if err := check(p, h); err != nil {
 		return fmt.Errorf("index pack %s: %w", p.ID, err)

@@ -48,10 +48,11 @@ func openRun(f *os.File, path string, repo objects.RepositoryID, salt uint64) (*
 	if size > math.MaxInt {
 		return nil, fmt.Errorf("open index run: %w: larger than the address space", fs.ErrInvalid)
 	}
-	r := &run{path: path}
-	if r.data, err = mapFile(f, int(size)); err != nil {
+	data, err := mapFile(f, int(size))
+	if err != nil {
 		return nil, fmt.Errorf("open index run: map: %w", err)
 	}
+	r := &run{path: path, data: data}
 	if err := r.readHeader(repo, salt); err != nil {
 		return nil, errors.Join(err, r.close())
 	}

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"math"
-	"os"
 	"runtime/debug"
 	"slices"
 
@@ -74,10 +74,16 @@ type sourceRow struct {
 	source, row uint32
 }
 
+// sheet is an empty file.
+type sheet interface {
+	io.Writer
+	io.WriterAt
+}
+
 // writeRun writes what the sources hold, without the dead packs and their
-// chunks, to the empty file f. It returns how much that is. ErrDamaged: one of
+// chunks, to f. It returns how much that is. ErrDamaged: one of
 // the sources is.
-func writeRun(f *os.File, repo objects.RepositoryID, salt uint64, sources []source, dead map[objects.ID]struct{}) (c counts, err error) {
+func writeRun(f sheet, repo objects.RepositoryID, salt uint64, sources []source, dead map[objects.ID]struct{}) (c counts, err error) {
 	// A fault in one of the sources' mappings; nobody knows in which.
 	defer func(before bool) {
 		debug.SetPanicOnFault(before)
@@ -97,7 +103,7 @@ func writeRun(f *os.File, repo objects.RepositoryID, salt uint64, sources []sour
 	return m.header.counts, nil
 }
 
-func (m *merger) write(f *os.File) error {
+func (m *merger) write(f sheet) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
