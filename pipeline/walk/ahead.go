@@ -3,6 +3,8 @@ package walk
 import (
 	"container/heap"
 	"sync"
+
+	"cairn/objects/archive"
 )
 
 // ahead is the work that lies ahead of the consumer, in archive order. Its
@@ -175,7 +177,7 @@ func (a *ahead) push(b *block) {
 type queue []*block
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return comparePaths(q[i].key, q[j].key) < 0 }
+func (q queue) Less(i, j int) bool { return archive.ComparePaths(q[i].key, q[j].key) < 0 }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j

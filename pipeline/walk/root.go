@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"cairn/objects/archive"
 )
 
 // Root is one place that a backup begins at. Path is the end of Source.
@@ -33,7 +35,7 @@ func Plan(args []string, cwd string) ([]Root, error) {
 		}
 		roots = append(roots, root)
 	}
-	slices.SortStableFunc(roots, func(a, b Root) int { return comparePaths(a.Path, b.Path) })
+	slices.SortStableFunc(roots, func(a, b Root) int { return archive.ComparePaths(a.Path, b.Path) })
 	kept := roots[:0]
 	for _, root := range roots {
 		// What contains root, if anything does, is the last that was kept:
@@ -133,20 +135,4 @@ func within(path, dir string) bool {
 	}
 	rest, ok := strings.CutPrefix(path, dir)
 	return ok && (rest == "" || rest[0] == '/')
-}
-
-// comparePaths is the order of FORMAT.md §8.1: bytewise, '/' below every other
-// byte.
-func comparePaths(a, b string) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] == b[i] {
-			continue
-		}
-		if a[i] == '/' || (b[i] != '/' && a[i] < b[i]) {
-			return -1
-		}
-		return 1
-	}
-	return len(a) - len(b)
 }

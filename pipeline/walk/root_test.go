@@ -90,18 +90,6 @@ func TestPlanLinks(t *testing.T) {
 	}
 }
 
-func TestComparePaths(t *testing.T) {
-	t.Parallel()
-	order := []string{"", "a", "a/b", "a/b/c", "a/bc", "a\x01", "a-b", "a.txt", "a0", "b", "\xff"}
-	for i, a := range order {
-		for j, b := range order {
-			if got := comparePaths(a, b); (got < 0) != (i < j) || (got > 0) != (i > j) {
-				t.Errorf("comparePaths(%q, %q): got %d", a, b, got)
-			}
-		}
-	}
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

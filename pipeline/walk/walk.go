@@ -45,10 +45,11 @@ func (o Options) withDefaults() Options {
 }
 
 // Walk delivers what lies at and below roots, which come from Plan, in archive
-// order, each path once. Items for the directories above a
-// root's archive path precede it. What goes wrong with an entry is in its
-// item, and the walk goes on; the error of the sequence ends it and is that of
-// ctx. When the loop over the sequence is left, no goroutine remains.
+// order, each path once. Items for the directories above a root's archive path
+// precede it. What goes wrong with an entry is in its item, and the walk goes
+// on. The error of the sequence is that of ctx; it comes last, and nothing is
+// delivered once ctx is done. When the loop over the sequence is left, no
+// goroutine of the walk remains.
 func Walk(ctx context.Context, roots []Root, options Options) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
 		newWalk(options.withDefaults()).run(ctx, roots, yield)
@@ -61,14 +62,11 @@ func (w *walk) run(ctx context.Context, roots []Root, yield func(*Item, error) b
 	defer group.Wait()
 	defer w.ahead.stop()
 	defer context.AfterFunc(ctx, w.ahead.stop)()
-	if ctx.Err() != nil {
-		w.ahead.stop() // at once: nothing may be delivered
-	}
 	for range w.options.Workers {
 		group.Go(w.work)
 	}
 	w.yield = yield
-	if w.visit(top(roots, w.descriptors, w.skip)) == cancelled {
+	if w.visit(ctx, top(roots, w.descriptors, w.skip)) == cancelled {
 		yield(nil, ctx.Err())
 	}
 }
@@ -128,13 +126,16 @@ func (w *walk) work() {
 }
 
 // visit delivers top and all below it.
-func (w *walk) visit(top *block) outcome {
+func (w *walk) visit(ctx context.Context, top *block) outcome {
 	r := w.reader()
 	w.ahead.finish(top)
 	if !w.enter(top, r) {
 		return cancelled
 	}
 	for len(w.path) > 0 {
+		if ctx.Err() != nil {
+			return cancelled // without waiting for stop: nothing more is delivered
+		}
 		item, below := w.path[len(w.path)-1].step()
 		switch {
 		case item == nil:

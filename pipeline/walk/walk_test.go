@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 
+	"cairn/objects/archive"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +38,7 @@ func collect(t *testing.T, options Options, args ...string) []*Item {
 func checkOrder(t *testing.T, items []*Item) {
 	t.Helper()
 	for i := 1; i < len(items); i++ {
-		if a, b := items[i-1].Path, items[i].Path; comparePaths(a, b) >= 0 {
+		if a, b := items[i-1].Path, items[i].Path; archive.ComparePaths(a, b) >= 0 {
 			t.Fatalf("%q comes before %q", a, b)
 		}
 	}
@@ -92,7 +94,7 @@ func naive(t *testing.T, top string) []string {
 		}
 		return err
 	}))
-	slices.SortFunc(paths, comparePaths)
+	slices.SortFunc(paths, archive.ComparePaths)
 	return paths
 }
 
@@ -109,7 +111,9 @@ func TestOrder(t *testing.T) {
 				t.Fatalf("seed %d, %+v: got %q, want %q", seed, options, got, want)
 			}
 			for _, item := range items {
-				checkItem(t, item)
+				if !item.Implied { // those change under other tests
+					checkItem(t, item)
+				}
 			}
 		}
 	}
