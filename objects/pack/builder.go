@@ -310,6 +310,7 @@ func (b *Builder) Finish(p Padding) (*Pack, error) {
 	defer b.mu.Unlock()
 	b.pad(p)
 	pack, err := b.assemble()
+	b.buf = nil // the pack's, and after its release another builder's
 	if err != nil {
 		return nil, fmt.Errorf("finish pack: %w", err)
 	}

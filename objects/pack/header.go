@@ -181,10 +181,12 @@ func (d *headerDecoder) frame() Frame {
 	if d.Err() != nil {
 		return Frame{}
 	}
-	if f.Count == 0 && f.Stored >= minStored {
-		f.Raw = f.Stored - crypt.TagSize
+	check := Frame.check
+	if f.Count == 0 {
+		f.Raw = f.Stored - min(f.Stored, crypt.TagSize)
+		check = Frame.checkPadding
 	}
-	if err := f.check(); err != nil {
+	if err := check(f); err != nil {
 		d.Fail(err)
 	}
 	return f
@@ -220,19 +222,26 @@ func (d *headerDecoder) ids() {
 	}
 }
 
-// check holds a frame against FORMAT.md §7.4, all but its place and its key.
+// check holds a frame that is not padding against FORMAT.md §7.4, all but its
+// place, its key and its chunks.
 func (f Frame) check() error {
 	switch {
 	case f.Compression > Zstd:
 		return fmt.Errorf("compression %d is not known", f.Compression)
-	case f.Compression == Zstd && f.Count == 0:
-		return fmt.Errorf("padding is compressed")
 	case f.Stored < minStored || f.Stored > MaxLen:
 		return fmt.Errorf("frame of %d stored bytes", f.Stored)
 	case f.Compression == Stored && f.Raw != f.Stored-crypt.TagSize:
 		return fmt.Errorf("frame of %d bytes is stored in %d", f.Raw, f.Stored)
-	case f.Raw == 0 || f.Count > 0 && f.Raw > MaxRaw:
+	case f.Raw == 0 || f.Raw > MaxRaw:
 		return fmt.Errorf("frame of %d bytes", f.Raw)
+	}
+	return nil
+}
+
+// checkPadding holds a frame without chunks against FORMAT.md §7.4.
+func (f Frame) checkPadding() error {
+	if f.Compression != Stored || f.Stored < minStored {
+		return fmt.Errorf("padding of compression %d in %d stored bytes", f.Compression, f.Stored)
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ func rejectedHeaders() []vector {
 		{"key index out of range", alter(func(h *Header) { h.Frames[0].Key = 2 })},
 		{"compression 2", alter(func(h *Header) { h.Frames[1].Compression = 2 })},
 		{"compressed padding", alter(func(h *Header) { h.Frames[2].Compression = Zstd })},
+		{"padding of 16 stored bytes", alter(func(h *Header) { h.Frames[2].Stored = 16 })},
 		{"frame of 16 stored bytes", alter(func(h *Header) { h.Frames[1].Stored = 16 })},
 		{"stored frame of another length", alter(func(h *Header) { h.Chunks[0].Len = 3 })},
 		{"frames shorter than the area", alter(func(h *Header) { h.Frames[1].Stored-- })},

@@ -38,8 +38,8 @@ func NewOpener(k *crypt.Keys, kind objects.Kind) *Opener {
 
 // Open appends the plaintext of frame f to dst and returns the longer slice.
 // stored holds the frame's bytes, f.Stored of them; they are scratch room and
-// are overwritten. key is the entry that f.Key names. dst must not share
-// memory with stored.
+// are overwritten. key is the entry that f.Key names; of f, only Number,
+// Compression, Stored and Raw matter. dst must not share memory with stored.
 //
 // What Open returns was sealed by a holder of the repository's keys, as a
 // frame of this kind, and is f.Raw bytes long; whether it is the chunks one
