@@ -320,3 +320,12 @@ func FuzzDecodeKeyFile(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkOpenSlot(b *testing.B) {
+	body := sealSlot(b, testPassphrase, crypt.DefaultKDF())
+	for b.Loop() {
+		if _, err := crypt.OpenSlot(body, []byte(testPassphrase)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

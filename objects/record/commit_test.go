@@ -493,3 +493,24 @@ func FuzzDecodeCommit(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkEncode(b *testing.B) {
+	k, random, c := testKeys(b), fixedRandom("bench"), testCommit()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := Encode(k, c, random); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodeCommit(b *testing.B) {
+	k := testKeys(b)
+	id, stored := encodeCommit(b, k, testCommit())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := DecodeCommit(k, id, stored); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
