@@ -60,28 +60,30 @@ func (d *folder) close() error {
 // load maps the runs of the manifest. Unless it found them all Intact there
 // are none, and the owner of the lock has removed what was there.
 func (d *folder) load() (m manifest, runs []*run, found Found, err error) {
-	for range loads {
-		m, found = d.readManifest()
-		if found != Intact {
-			break
-		}
-		runs, err = d.openRuns(m)
-		if err == nil {
-			break
-		}
-		m, found = manifest{}, Damaged
-		if !errors.Is(err, fs.ErrNotExist) || d.lock != nil {
-			break // nobody else can have removed the file to replace it
-		}
+	m, runs, found, err = d.tryLoad()
+	for n := 1; d.lock == nil && errors.Is(err, fs.ErrNotExist) && n < loads; n++ {
+		// The owner of the lock has replaced a run since we read its name.
+		m, runs, found, err = d.tryLoad()
 	}
-	if errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, fs.ErrNotExist) {
 		return manifest{}, nil, found, err
 	}
 	d.clean(found, runs)
 	return m, runs, found, nil
+}
+
+// tryLoad returns an error only if the manifest is Intact and a run cannot be
+// opened; then found is Damaged.
+func (d *folder) tryLoad() (manifest, []*run, Found, error) {
+	m, found := d.readManifest()
+	if found != Intact {
+		return manifest{}, nil, found, nil
+	}
+	runs, err := d.openRuns(m)
+	if err != nil {
+		return manifest{}, nil, Damaged, err
+	}
+	return m, runs, Intact, nil
 }
 
 // clean removes everything that does not belong to what load found. A
