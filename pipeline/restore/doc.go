@@ -1,0 +1,42 @@
+// Package restore writes what an archive holds below a target directory.
+//
+// # Order
+//
+// One goroutine goes through the archive, makes the directories and plans the
+// files in windows of at most 16 Ki files and 64 Ki chunks. The chunks of a
+// window are sorted by where they lie, near ones are fetched with one read, and
+// every frame is opened once, whatever wants its chunks. Workers do that, each
+// a read at a time: fetch, open, compare the ID of every chunk used, write.
+// While they do, the next window is planned.
+//
+// A file has a temporary name (TempPrefix) in its directory until its last byte
+// is verified and written; then come owner, extended attributes, mode, times,
+// and its name, which replaces what had it. A directory gets its attributes
+// when everything in it is over. Nothing is flushed file by file: one sync of
+// each file system written to comes at the end.
+//
+// # What is in the way
+//
+// A file, symbolic link, device or fifo of the target is replaced, also by a
+// directory. A directory stays: what the archive has below it is added, and a
+// file whose name it has fails. Symbolic links below the target are never
+// followed. Whoever can write to the target meanwhile can spoil what lies in
+// his directories, but not make the restore write or change anything outside
+// the target.
+//
+// # Hard links
+//
+// The first member of a set that comes up is restored, the others are linked to
+// it. Where linking fails (another file system, too many links, a file system
+// without them), and where the first one failed, a member is restored from its
+// own content.
+//
+// # Memory
+//
+// For each worker one read (8 MiB, or one frame if that is longer) and one
+// opened frame (1 MiB as written by cairn; 32 MiB are allowed); for each of the
+// two windows 4 MiB of chunks, up to 3 MiB of frames, 0.4 KiB for each file and
+// its extended attributes. With three workers and ordinary frames that is below
+// 50 MiB, whatever the archive. A set of hard links takes about 0.5 KiB until
+// the end, because any later entry may belong to it.
+package restore

@@ -1,0 +1,405 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cairn/objects/archive"
+)
+
+const (
+	// seekAfter is how many entries below a skipped directory are passed over
+	// before the rest of them is jumped over.
+	seekAfter = 512
+
+	// spilledMax is how long an extended attribute may be, bytes. No system
+	// that takes larger ones is supported.
+	spilledMax = 1 << 20
+
+	partialSuffix = ".partial"
+)
+
+var (
+	errPartial = errors.New("was cut short by an interruption of the backup and is not restored unless asked for")
+	errSpilled = errors.New("is too large")
+)
+
+// planner goes through the archive, makes the directories, and plans the files
+// in windows. One goroutine does it all.
+type planner struct {
+	r       *run
+	jobs    chan<- job
+	reader  *archive.Reader
+	w       *window
+	levels  []level // from the target down to the directory that the planner is in
+	skipped string  // a directory that nothing is wanted of; empty: none yet
+	links   map[archive.Link]*linkSet
+}
+
+// level is a directory that the planner is in. It is made when something in it
+// is wanted.
+type level struct {
+	path  string
+	entry *archive.Entry // nil: lost to damage; the directory gets no attributes
+	dir   *dir           // nil: not made
+	err   error          // why it cannot be made
+}
+
+// plan goes through the whole archive.
+func (r *run) plan(ctx context.Context, root archive.Root, jobs chan<- job) error {
+	p := planner{
+		r: r, jobs: jobs, reader: archive.NewReader(root, r.source.Meta), w: <-r.free,
+		levels: []level{{dir: r.tree.root}}, links: make(map[archive.Link]*linkSet),
+	}
+	for from, more := "", true; more; {
+		var err error
+		if from, more, err = p.stretch(ctx, from); err != nil {
+			return err
+		}
+	}
+	if err := p.leave(1); err != nil {
+		return err
+	}
+	return p.rest(ctx)
+}
+
+// stretch plans the entries from a path on, to the end or to where jumping is
+// better: then there is more.
+func (p *planner) stretch(ctx context.Context, from string) (next string, more bool, err error) {
+	passed := 0
+	for e, err := range p.reader.From(from) {
+		switch {
+		case err != nil:
+			err = p.damaged(ctx, err)
+		case p.skipped != "" && within(e.Path, p.skipped):
+			if passed++; passed > seekAfter {
+				return p.skipped + "\x00", true, nil // above all paths below skipped, and no others
+			}
+		default:
+			passed = 0
+			err = p.entry(ctx, e)
+		}
+		if err != nil {
+			return "", false, err
+		}
+	}
+	return "", false, nil
+}
+
+// damaged reports a part of the archive that cannot be read; the rest goes on.
+func (p *planner) damaged(ctx context.Context, err error) error {
+	if fatal(err) || ctx.Err() != nil {
+		return err
+	}
+	var lost *archive.NodeError
+	path := ""
+	if errors.As(err, &lost) {
+		path = lost.From
+	}
+	p.r.progress.Failed.Add(1)
+	p.r.warn(path, err)
+	return nil
+}
+
+func (p *planner) entry(ctx context.Context, e *archive.Entry) error {
+	choice := Take
+	if p.r.o.Select != nil {
+		choice = p.r.o.Select(e.Path, e.Type)
+	}
+	if err := p.ascend(e.Path); err != nil {
+		return err
+	}
+	if e.Type != archive.Dir {
+		if choice != Take {
+			return nil
+		}
+		return p.file(ctx, e)
+	}
+	if choice == Skip {
+		p.skipped = strings.Clone(e.Path)
+		return nil
+	}
+	p.levels = append(p.levels, level{path: strings.Clone(e.Path), entry: e.Clone()})
+	if choice == Take {
+		_, err := p.descend(ctx)
+		return unlessTold(err)
+	}
+	return nil
+}
+
+// ascend leaves the directories that path is not in, and enters those of its
+// parents whose entries were lost to damage.
+func (p *planner) ascend(path string) error {
+	keep := len(p.levels)
+	for keep > 1 && !within(path, p.levels[keep-1].path) {
+		keep--
+	}
+	if err := p.leave(keep); err != nil {
+		return err
+	}
+	begin := 0
+	if top := p.levels[keep-1].path; top != "" {
+		begin = len(top) + 1
+	}
+	for {
+		n := strings.IndexByte(path[begin:], '/')
+		if n < 0 {
+			return nil
+		}
+		p.levels = append(p.levels, level{path: strings.Clone(path[:begin+n])})
+		begin += n + 1
+	}
+}
+
+// leave goes up until n levels are left.
+func (p *planner) leave(n int) error {
+	for i := len(p.levels) - 1; i >= n; i-- {
+		if err := p.r.done(p.levels[i].dir); err != nil {
+			return err
+		}
+	}
+	clear(p.levels[n:])
+	p.levels = p.levels[:n]
+	return nil
+}
+
+// toldError is an error about a directory that Warn was already told about.
+type toldError struct{ err error }
+
+func (e toldError) Error() string { return "cannot make its directory: " + e.err.Error() }
+func (e toldError) Unwrap() error { return e.err }
+
+func unlessTold(err error) error {
+	if errors.As(err, &toldError{}) {
+		return nil
+	}
+	return err
+}
+
+// descend makes the directories that the planner is in, as far as they are not
+// there yet, and returns the last one. An error that is a toldError ends
+// nothing but them.
+func (p *planner) descend(ctx context.Context) (*dir, error) {
+	at := p.levels[0].dir
+	for i := range p.levels[1:] {
+		l := &p.levels[i+1]
+		if l.dir == nil && l.err == nil {
+			if err := p.make(ctx, at, l); err != nil {
+				return nil, err
+			}
+		}
+		if l.err != nil {
+			return nil, toldError{l.err}
+		}
+		at = l.dir
+	}
+	return at, nil
+}
+
+// make makes the directory of l in at.
+func (p *planner) make(ctx context.Context, at *dir, l *level) (err error) {
+	var attrs *attributes
+	if l.entry != nil {
+		a := p.attributes(ctx, l.entry)
+		attrs = &a
+		l.entry = nil
+	}
+	if l.dir, err = at.enter(lastName(l.path), attrs); err == nil {
+		return nil
+	}
+	if fatal(err) {
+		return err
+	}
+	l.err = err
+	p.r.progress.Failed.Add(1)
+	p.r.warn(l.path, fmt.Errorf("make directory: %w", err))
+	return nil
+}
+
+func (p *planner) attributes(ctx context.Context, e *archive.Entry) attributes {
+	return p.r.attributesOf(e, func(c *archive.Content) ([]byte, error) { return p.readAll(ctx, c) })
+}
+
+// file plans anything but a directory.
+func (p *planner) file(ctx context.Context, e *archive.Entry) error {
+	name := strings.Clone(lastName(e.Path))
+	if e.Partial {
+		if !p.r.o.Partial {
+			p.r.warn(e.Path, errPartial)
+			return nil
+		}
+		name += partialSuffix
+	}
+	d, err := p.descend(ctx)
+	if err != nil {
+		if unlessTold(err) != nil {
+			return err
+		}
+		p.r.progress.Failed.Add(1)
+		p.r.warn(e.Path, err)
+		return nil
+	}
+	f := &file{
+		dir: d, name: name, is: e.Type, size: e.Size,
+		attrs: p.attributes(ctx, e), h: handle{fd: -1},
+	}
+	if e.Type != archive.File {
+		f.node = &node{target: strings.Clone(e.Target), major: e.Major, minor: e.Minor}
+	}
+	d.pending.Add(1)
+	p.w.files++
+	if e.HasLink {
+		f.link = p.set(e.Link)
+		if first := p.join(f, &e.Content); !first {
+			return p.flushIfFull(ctx)
+		}
+	}
+	return p.content(ctx, f, &e.Content)
+}
+
+// join makes f a member of its set of links and reports whether it is the
+// first: then it is restored like any file.
+func (p *planner) join(f *file, c *archive.Content) (first bool) {
+	content := c.Clone()
+	f.joins = &content // before others can see f
+	first, ready := f.link.join(f)
+	if first {
+		f.joins = nil
+	}
+	if ready {
+		p.w.ready = append(p.w.ready, f)
+	}
+	return first
+}
+
+// content plans the content of f, which becomes complete through it.
+func (p *planner) content(ctx context.Context, f *file, c *archive.Content) error {
+	if f.is != archive.File || c.Form == archive.Inline {
+		f.inline = bytes.Clone(c.Inline)
+		p.w.ready = append(p.w.ready, f)
+		return p.flushIfFull(ctx)
+	}
+	p.r.begun(f)
+	f.pending.Store(1)
+	to := uint64(0)
+	for x, err := range p.reader.Extents(c) {
+		if err == nil {
+			err = p.extent(ctx, f, to, x)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			if err := p.r.fail(f, err); err != nil {
+				return err
+			}
+			break
+		}
+		to += x.Len
+	}
+	if err := p.r.resolved(f, 1); err != nil {
+		return err
+	}
+	return p.flushIfFull(ctx)
+}
+
+// extent plans one piece of f.
+func (p *planner) extent(ctx context.Context, f *file, to uint64, x archive.Extent) error {
+	if x.Hole {
+		f.written.Add(x.Len)
+		p.r.progress.Bytes.Add(x.Len)
+		return nil
+	}
+	if err := p.flushIfFull(ctx); err != nil {
+		return err
+	}
+	place, err := p.r.source.Chunks.Lookup(ctx, x.ID)
+	if err != nil {
+		return err
+	}
+	if err := p.w.add(f, to, x, &place); err != nil {
+		return err
+	}
+	f.pending.Add(1) // no worker has seen the piece yet
+	return nil
+}
+
+func (p *planner) flushIfFull(ctx context.Context) error {
+	if !p.w.full() {
+		return nil
+	}
+	return p.flush(ctx)
+}
+
+// flush hands the window to the workers and takes another one.
+func (p *planner) flush(ctx context.Context) error {
+	if p.w.empty() {
+		p.w.files = 0
+		return nil
+	}
+	if err := p.giveOut(ctx, p.w); err != nil {
+		return err
+	}
+	select {
+	case p.w = <-p.r.free:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rest plans the last window, and once more what could not be linked.
+func (p *planner) rest(ctx context.Context) error {
+	for {
+		if err := p.idle(ctx); err != nil {
+			return err
+		}
+		again := p.r.takeRedo()
+		if len(again) == 0 {
+			return nil
+		}
+		for _, f := range again {
+			c := f.joins
+			if f.link != nil && !p.join(f, c) {
+				continue
+			}
+			if err := p.content(ctx, f, c); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// idle returns when everything planned so far is over.
+func (p *planner) idle(ctx context.Context) error {
+	if err := p.flush(ctx); err != nil {
+		return err
+	}
+	for range windows - 1 { // p.w is the other one, and empty
+		select {
+		case w := <-p.r.free:
+			defer func() { p.r.free <- w }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (r *run) takeRedo() []*file {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	redo := r.redo
+	r.redo = nil
+	return redo
+}
+
+// within reports whether path lies below dir.
+func within(path, dir string) bool {
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
+}
+
+func lastName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }

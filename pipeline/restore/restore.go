@@ -1,0 +1,335 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"cairn/backend"
+	"cairn/index"
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+)
+
+// Chunks is where file data comes from. Its methods are called concurrently.
+type Chunks interface {
+	// Lookup finds a chunk, or says why it cannot.
+	Lookup(ctx context.Context, id objects.ID) (index.Place, error)
+
+	// Read returns length bytes of a pack from off on. The caller owns them.
+	Read(ctx context.Context, pack objects.ID, off, length int64) ([]byte, error)
+
+	// OpenFrame opens the sealed bytes of a frame into dst[:0]; sealed may be
+	// overwritten.
+	OpenFrame(dst []byte, kind objects.Kind, key pack.Key, frame pack.Frame, sealed []byte) ([]byte, error)
+}
+
+// Source is what an archive is restored from.
+type Source struct {
+	Chunks Chunks
+	Meta   archive.Get // metadata chunks; never called concurrently
+	Keys   *crypt.Keys // for the IDs of chunks
+}
+
+// Choice says what to do with an entry.
+type Choice uint8
+
+const (
+	Skip Choice = iota // neither it nor anything below it is wanted
+	Look               // something below it may be; it is restored as a parent then
+	Take               // it is wanted
+)
+
+// Options say what is restored, and where. Target is required.
+type Options struct {
+	Target string // a directory; made if missing
+
+	// Select chooses among the entries; nil takes all. It is asked once for
+	// each entry, in the archive's order, but not below what was skipped.
+	Select func(path string, is archive.Type) Choice
+
+	NumericOwners bool // owners by number, whatever their names are here
+	Partial       bool // restore files that were cut short, as name.partial
+
+	Workers  int                 // goroutines that fetch, open and write; 0: one more than cores
+	Progress *Progress           // counts; may be nil
+	Warn     func(string, error) // what went wrong with one path; called one at a time; may be nil
+}
+
+// Progress counts what a restore has done so far. Its fields may be read at any
+// time, from any goroutine.
+type Progress struct {
+	Files, Dirs, Others atomic.Uint64 // in place; others are symlinks, devices, fifos
+	Links               atomic.Uint64 // of Files and Others: hard links to one that was in place
+	Bytes               atomic.Uint64 // content in place or on its way, holes included
+	Fetched             atomic.Uint64 // bytes read from packs
+	Reads               atomic.Uint64 // of packs
+	Failed              atomic.Uint64 // entries that are not in place
+	Warnings            atomic.Uint64 // everything Warn was told, failures included
+	OwnersSkipped       atomic.Uint64 // entries that we may not give to their owner
+}
+
+// Summary is what a finished restore did.
+type Summary struct {
+	Files, Dirs, Others uint64
+	Links               uint64 // of Files and Others
+	Bytes               uint64
+	Fetched, Reads      uint64
+	Failed, Warnings    uint64
+	OwnersSkipped       uint64
+	Sync                time.Duration // of the wait for the disk at the end
+}
+
+// run is one restore.
+type run struct {
+	source   Source
+	o        Options
+	tree     *tree
+	owners   *owners
+	progress *Progress
+
+	free chan *window // those that nobody plans or works on
+
+	mu         sync.Mutex
+	redo       []*file            // guarded by mu: to be planned once more
+	unfinished map[*file]struct{} // guarded by mu: with a temporary file
+
+	warning sync.Mutex // held while Warn is called
+}
+
+// Run restores what Options.Select chooses of the archive with the given root.
+//
+// What goes wrong with one entry is told to Warn and counted, and the rest goes
+// on; nothing of a file that failed stays. The error says why the restore as a
+// whole could not go on: the store cannot be reached, the target is full, the
+// context ended. Temporary files are removed then, and what is in place stays.
+// When Run returns nil, what it restored is on disk (Linux; see
+// syncFilesystem).
+func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summary, error) {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0) + 1
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	tree, err := openTree(o.Target)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer tree.close()
+	r := &run{
+		source: source, o: o, tree: tree, progress: o.Progress,
+		owners: newOwners(o.NumericOwners), unfinished: make(map[*file]struct{}),
+		free: make(chan *window, windows),
+	}
+	for range windows {
+		r.free <- newWindow()
+	}
+	if err := r.restore(ctx, root); err != nil {
+		r.cleanUp()
+		return r.summary(), fmt.Errorf("restore to %s: %w", o.Target, explain(err))
+	}
+	begun := time.Now()
+	if err := tree.sync(); err != nil {
+		return r.summary(), fmt.Errorf("write %s to disk: %w", o.Target, err)
+	}
+	s := r.summary()
+	s.Sync = time.Since(begun)
+	return s, nil
+}
+
+// restore plans and works at once.
+func (r *run) restore(ctx context.Context, root archive.Root) error {
+	group, ctx := errgroup.WithContext(ctx)
+	jobs := make(chan job)
+	group.Go(func() error {
+		defer close(jobs)
+		return r.plan(ctx, root, jobs)
+	})
+	for range r.o.Workers {
+		group.Go(func() error { return r.work(ctx, jobs) })
+	}
+	return group.Wait()
+}
+
+// cleanUp removes the temporary files of a restore that came to nothing.
+func (r *run) cleanUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for f := range r.unfinished {
+		f.discard()
+	}
+}
+
+// begun remembers that f has, or will have, a temporary file.
+func (r *run) begun(f *file) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unfinished[f] = struct{}{}
+}
+
+func (r *run) ended(f *file) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.unfinished, f)
+}
+
+// fail gives f up. The error it returns ends the restore.
+func (r *run) fail(f *file, err error) error {
+	if fatal(err) {
+		return err
+	}
+	if !f.failed.Swap(true) {
+		r.progress.Failed.Add(1)
+		r.warn(f.path(), err)
+	}
+	return nil
+}
+
+// resolved says that n pieces of f are written or given up; with the last one f
+// gets its name.
+func (r *run) resolved(f *file, n int64) error {
+	if f.pending.Add(-n) > 0 {
+		return nil
+	}
+	if !f.failed.Load() {
+		if err := r.putPieces(f); err != nil {
+			if err := r.fail(f, err); err != nil {
+				return err
+			}
+		}
+	}
+	if f.failed.Load() {
+		f.discard()
+	}
+	r.ended(f)
+	return r.over(f)
+}
+
+// over is the end of f, in place or failed.
+func (r *run) over(f *file) error {
+	if !f.failed.Load() {
+		r.count(f)
+	}
+	if f.link != nil && f.joins == nil {
+		if err := r.placed(f); err != nil {
+			return err
+		}
+	}
+	return r.done(f.dir)
+}
+
+// placed deals with those who waited for the first of their links.
+func (r *run) placed(first *file) error {
+	for _, f := range first.link.settled(first) {
+		if first.failed.Load() {
+			r.again(f) // it joins the set again
+			continue
+		}
+		if err := r.linked(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) count(f *file) {
+	if f.is == archive.File {
+		r.progress.Files.Add(1)
+	} else {
+		r.progress.Others.Add(1)
+	}
+	if f.joins != nil && f.link != nil {
+		r.progress.Links.Add(1)
+	}
+}
+
+// done says that something in d is over. With the last of it d gets its
+// attributes, and is over itself.
+func (r *run) done(d *dir) error {
+	for d != nil && d.pending.Add(-1) == 0 {
+		if d.parent != nil {
+			if err := r.finishDir(d); err != nil {
+				if fatal(err) {
+					return err
+				}
+				r.warn(d.path("."), err)
+			}
+			r.progress.Dirs.Add(1)
+		}
+		d = d.parent
+	}
+	return nil
+}
+
+// finishDir gives a directory its attributes after everything in it.
+func (r *run) finishDir(d *dir) error {
+	if d.attrs == nil {
+		return nil
+	}
+	parent, err := d.parent.acquire()
+	if err != nil {
+		return err
+	}
+	defer d.parent.release()
+	fd, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	s := subject{dir: parent, name: d.name, fd: fd, is: archive.Dir}
+	path := func() string { return d.parent.path(d.name) }
+	r.settle(s, d.attrs, path)
+	r.setTimes(s, d.attrs, path)
+	d.attrs = nil
+	d.release()
+	return r.tree.fds.forget(&d.h)
+}
+
+func (r *run) warn(path string, err error) {
+	r.progress.Warnings.Add(1)
+	if r.o.Warn == nil {
+		return
+	}
+	r.warning.Lock()
+	defer r.warning.Unlock()
+	r.o.Warn(path, err)
+}
+
+// fatal reports whether what hit one file would hit all others.
+func fatal(err error) bool {
+	for _, end := range []error{
+		context.Canceled, context.DeadlineExceeded, backend.ErrUnavailable,
+		unix.ENOSPC, unix.EDQUOT, unix.EROFS,
+	} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// explain says in words what stopped the restore.
+func explain(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fmt.Errorf("the target is full: %w", err)
+	}
+	return err
+}
+
+func (r *run) summary() Summary {
+	p := r.progress
+	return Summary{
+		Files: p.Files.Load(), Dirs: p.Dirs.Load(), Others: p.Others.Load(), Links: p.Links.Load(),
+		Bytes: p.Bytes.Load(), Fetched: p.Fetched.Load(), Reads: p.Reads.Load(),
+		Failed: p.Failed.Load(), Warnings: p.Warnings.Load(), OwnersSkipped: p.OwnersSkipped.Load(),
+	}
+}

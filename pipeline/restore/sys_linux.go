@@ -1,0 +1,89 @@
+package restore
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cairn/objects/archive"
+)
+
+const (
+	accessACL  = "system.posix_acl_access"
+	defaultACL = "system.posix_acl_default"
+)
+
+// syncFilesystem returns when everything written to the file system that fd
+// lies in is on disk, and says whether something could not be written.
+func syncFilesystem(fd int) error { return unix.Syncfs(fd) }
+
+// openNode opens what is called name in dir, for its attributes only. It must
+// be of the given type.
+func openNode(dir int, name string, is archive.Type) (subject, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return subject{}, err
+	}
+	s := subject{dir: dir, name: name, fd: fd, path: true, is: is}
+	// Whoever may write to the directory could have put a link to someone
+	// else's file there; that must not be given away.
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && (st.Mode&unix.S_IFMT != format(is) || st.Nlink != 1) {
+		err = errReplaced
+	}
+	if err != nil {
+		s.close()
+		return subject{}, err
+	}
+	return s, nil
+}
+
+func (s subject) close() { _ = closeIfOpen(s.fd) } // nothing is written through it
+
+// link is another name for what fd names.
+func (s subject) link() string { return "/proc/self/fd/" + strconv.Itoa(s.fd) }
+
+func (s subject) chown(uid, gid int) error {
+	return unix.Fchownat(s.fd, "", uid, gid, unix.AT_EMPTY_PATH)
+}
+
+func (s subject) chmod(mode uint32) error {
+	if s.path {
+		return unix.Chmod(s.link(), mode)
+	}
+	return unix.Fchmod(s.fd, mode)
+}
+
+func (s subject) setXattr(name string, value []byte) error {
+	if s.path {
+		return unix.Setxattr(s.link(), name, value, 0)
+	}
+	return unix.Fsetxattr(s.fd, name, value, 0)
+}
+
+func makeNode(dir int, name string, mode uint32, major, minor uint32) error {
+	return unix.Mknodat(dir, name, mode, int(unix.Mkdev(major, minor)))
+}
+
+// inheritsACL reports whether what is made in the directory gets an ACL from
+// it.
+func inheritsACL(dir int) bool {
+	n, err := unix.Fgetxattr(dir, defaultACL, nil)
+	return err == nil && n > 0
+}
+
+// dropACL takes away what a new file or directory inherited.
+func dropACL(fd int) error {
+	for _, name := range []string{accessACL, defaultACL} {
+		err := unix.Fremovexattr(fd, name)
+		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EACCES) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+package restore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// openLimit is how many directories and unfinished files are held open.
+const openLimit = 192
+
+// TempPrefix begins the name of every file that is not complete. A restore that
+// was killed leaves such names behind; they may be removed.
+const TempPrefix = ".cairn-restore-"
+
+const dirFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// tree is the target and everything below it that the restore works in. All of
+// it is reached through descriptors of directories, one component at a time,
+// never through a symbolic link: so nothing is written outside the target,
+// whatever lies in it or happens to it. Safe for concurrent use.
+type tree struct {
+	fds  descriptors
+	root *dir
+
+	temp  string        // what temporary names of this restore begin with
+	temps atomic.Uint64 // temporary names given out
+
+	mu      sync.Mutex
+	devices map[uint64]int // guarded by mu: file systems written to, a descriptor on each
+}
+
+// openTree opens the target, which is made if it is missing. Symbolic links in
+// the name of the target itself are followed: whoever names it means them.
+func openTree(target string) (*tree, error) {
+	if err := os.MkdirAll(target, 0o777); err != nil {
+		return nil, fmt.Errorf("make target: %w", err)
+	}
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Open(target, dirFlags&^unix.O_NOFOLLOW, 0)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open target %s: %w", target, err)
+	}
+	t := &tree{
+		fds:     descriptors{limit: openLimit},
+		temp:    TempPrefix + strings.ToLower(rand.Text()[:12]) + "-",
+		devices: make(map[uint64]int),
+	}
+	t.fds.idle.Init()
+	t.root = &dir{tree: t, h: handle{fd: fd, pins: 1}} // pinned for good
+	t.root.pending.Store(1)
+	id, err := identify(fd)
+	if err == nil {
+		t.root.inherits = inheritsACL(fd)
+		err = t.note(fd, id)
+	}
+	if err != nil {
+		t.close()
+		return nil, fmt.Errorf("open target %s: %w", target, err)
+	}
+	t.root.h.id = id
+	return t, nil
+}
+
+// close closes every directory. Nobody uses one any more.
+func (t *tree) close() {
+	t.fds.shrink(0)
+	_ = closeIfOpen(t.root.h.fd) // opened for reading
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, fd := range t.devices {
+		_ = closeIfOpen(fd) // likewise
+	}
+}
+
+// note remembers the file system that fd, a directory, lies in, for sync.
+func (t *tree) note(fd int, id fileID) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.devices[id.dev]; ok {
+		return nil
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	t.devices[id.dev] = own
+	return nil
+}
+
+// sync returns when everything written is on disk: see syncFilesystem for the
+// systems where that is not known.
+func (t *tree) sync() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, fd := range t.devices {
+		if err := retry(func() error { return syncFilesystem(fd) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tempName returns a name that nothing has yet.
+func (t *tree) tempName() string {
+	return t.temp + strconv.FormatUint(t.temps.Add(1), 36)
+}
+
+// dir is a directory of the target.
+type dir struct {
+	tree     *tree
+	parent   *dir // nil: the target
+	name     string
+	attrs    *attributes // nil: the target, which keeps its own
+	inherits bool        // it hands an ACL down to what is made in it
+
+	// pending is what must be over before the directory gets its metadata:
+	// everything below it, and the planner being inside of it.
+	pending atomic.Int64
+
+	h handle
+}
+
+// path returns the path of something in the directory, as the archive has it.
+func (d *dir) path(name string) string {
+	n := len(name)
+	for p := d; p.parent != nil; p = p.parent {
+		n += len(p.name) + 1
+	}
+	b := make([]byte, n)
+	n -= copy(b[n-len(name):], name)
+	for p := d; p.parent != nil; p = p.parent {
+		n--
+		b[n] = '/'
+		n -= copy(b[n-len(p.name):], p.name)
+	}
+	return string(b)
+}
+
+func (d *dir) handle() *handle { return &d.h }
+
+// acquire returns an open descriptor of d that stays open until release.
+func (d *dir) acquire() (int, error) { return d.tree.fds.acquire(d) }
+
+func (d *dir) release() { d.tree.fds.release(&d.h) }
+
+// open opens d again after its descriptor was closed to make room.
+func (d *dir) open() (int, error) {
+	parent, err := d.parent.acquire()
+	if err != nil {
+		return -1, err
+	}
+	defer d.parent.release()
+	return openDir(parent, d.name)
+}
+
+func openDir(parent int, name string) (fd int, err error) {
+	err = retry(func() error {
+		fd, err = unix.Openat(parent, name, dirFlags, 0)
+		return err
+	})
+	return fd, err
+}
+
+// enter makes the directory called name in d, or takes the one that is there.
+// Something else of that name, a symbolic link above all, is removed: like a
+// file that is replaced, it is not what the archive has there.
+func (d *dir) enter(name string, attrs *attributes) (*dir, error) {
+	if !safeName(name) {
+		return nil, errName
+	}
+	child := &dir{tree: d.tree, parent: d, name: name, attrs: attrs, h: handle{fd: -1}}
+	parent, err := d.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer d.release()
+	made, err := makeDir(parent, name)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := child.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer child.release()
+	if err := child.prepare(fd, made); err != nil {
+		return nil, err
+	}
+	d.pending.Add(1)
+	child.pending.Store(1)
+	return child, nil
+}
+
+// prepare makes an open directory fit to be filled.
+func (d *dir) prepare(fd int, made bool) error {
+	if made && !d.parent.inherits {
+		return nil // nothing to inherit, and on its parent's file system
+	}
+	if made {
+		return dropACL(fd)
+	}
+	d.inherits = inheritsACL(fd)
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return err
+	}
+	if st.Mode&0o700 != 0o700 {
+		// It gets the archive's mode at the end. Not ours to change: then
+		// whatever is to be made in it says so.
+		_ = unix.Fchmod(fd, uint32(st.Mode)&0o7777|0o700)
+	}
+	return d.tree.note(fd, fileID{dev: uint64(st.Dev)})
+}
+
+// makeDir makes a directory, or leaves the one that is there as it is.
+func makeDir(parent int, name string) (made bool, err error) {
+	err = unix.Mkdirat(parent, name, 0o700)
+	if !errors.Is(err, unix.EEXIST) {
+		return err == nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(parent, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return false, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return false, nil
+	}
+	if err := unix.Unlinkat(parent, name, 0); err != nil {
+		return false, err
+	}
+	err = unix.Mkdirat(parent, name, 0o700)
+	return err == nil, err
+}
+
+var errName = errors.New("is not a name that a file can have")
+
+// safeName reports whether name stays in its directory. Archives hold no other
+// names (FORMAT.md §8.1); this does not depend on it.
+func safeName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
