@@ -83,3 +83,23 @@ func BenchmarkChildren(b *testing.B) {
 	}
 	perEntry(b, n)
 }
+
+// A backup reads and writes every entry of an unchanged tree.
+func TestEntriesCostNoAllocations(t *testing.T) {
+	entries := usr(20_000)
+	s := newStore()
+	root := write(t, entries, s.put)
+	writing := testing.AllocsPerRun(1, func() {
+		write(t, entries, func([]byte) (objects.ID, error) { return objects.ID{1}, nil })
+	})
+	reading := testing.AllocsPerRun(1, func() {
+		for _, err := range NewReader(root, s.get).All() {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if limit := float64(len(entries)) / 50; writing > limit || reading > limit {
+		t.Errorf("got %.0f allocations to write and %.0f to read %d entries, want below %.0f", writing, reading, len(entries), limit)
+	}
+}

@@ -9,12 +9,16 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"cairn/objects"
 	"cairn/objects/wire"
+
+	"github.com/zeebo/blake3"
 )
 
 var update = flag.Bool("update", false, "write the golden vectors anew")
@@ -63,7 +67,8 @@ func innerCodec(plain []byte) (any, []byte, error) {
 		return nil, nil, err
 	}
 	type shown struct {
-		Path, ID      string
+		Path          string
+		ID            objects.ID
 		Entries, Size uint64
 	}
 	list := []shown{}
@@ -76,9 +81,12 @@ func innerCodec(plain []byte) (any, []byte, error) {
 		}
 		it.path = string(path)
 		w.addItem(it)
-		list = append(list, shown{it.path, it.id.String(), it.entries, it.size})
+		list = append(list, shown{it.path, it.id, it.entries, it.size})
 	}
-	return map[string]any{"Level": level, "Items": list}, w.plain(int(level)), nil
+	return struct {
+		Level uint8
+		Items []shown
+	}{level, list}, w.plain(int(level)), nil
 }
 
 func listCodec(plain []byte, level uint8) (any, []byte, error) {
@@ -88,24 +96,47 @@ func listCodec(plain []byte, level uint8) (any, []byte, error) {
 	return list, appendList(nil, list, level), err
 }
 
-// show returns v as JSON; strings of entries are quoted as Go does, since names
-// are bytes.
+// show returns v as JSON.
 func show(t *testing.T, v any) string {
 	t.Helper()
-	if entries, ok := v.([]*Entry); ok {
-		quoted := []*Entry{}
-		for _, e := range entries {
-			e = e.Clone()
-			e.Path, e.Target = fmt.Sprintf("%+q", e.Path), fmt.Sprintf("%+q", e.Target)
-			quoted = append(quoted, e)
-		}
-		v = quoted
-	}
-	text, err := json.MarshalIndent(v, "", " ")
+	text, err := json.MarshalIndent(plainly(reflect.ValueOf(v)), "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text) + "\n"
+}
+
+// plainly returns v without fields that are zero: bytes in hexadecimal, and
+// strings as Go quotes them, since names are bytes.
+func plainly(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return plainly(v.Elem())
+	case reflect.String:
+		return strings.Trim(strconv.QuoteToASCII(v.String()), `"`)
+	case reflect.Slice, reflect.Array:
+		list, hexed := []any{}, ""
+		for i := range v.Len() {
+			list = append(list, plainly(v.Index(i)))
+			hexed += fmt.Sprintf("%02x", v.Index(i))
+		}
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return hexed
+		}
+		return list
+	case reflect.Struct:
+		fields := make(map[string]any)
+		for f, value := range v.Fields() {
+			if !value.IsZero() {
+				fields[f.Name] = plainly(value)
+			}
+		}
+		return fields
+	}
+	if typ, ok := v.Interface().(Type); ok {
+		return string(rune(typ))
+	}
+	return v.Interface()
 }
 
 func TestGolden(t *testing.T) {
@@ -398,5 +429,53 @@ func rejected() map[string]map[string][]byte {
 			"no-length": appendList(nil, []Extent{chunk, {}}, 1),
 			"overflow":  appendList(nil, []Extent{{Len: math.MaxUint64}, {Len: 1}}, 1),
 		},
+	}
+}
+
+// TestGoldenCuts pins where nodes end: a second implementation that agrees on
+// these agrees on the tree.
+func TestGoldenCuts(t *testing.T) {
+	type cut struct {
+		Seed  uint64
+		Level int
+		Path  string
+		Hash  uint64 // h(level, path) of FORMAT.md §8.5
+	}
+	file := filepath.Join("testdata", "cuts.json")
+	if *update {
+		var cuts []cut
+		for _, seed := range []uint64{0, 1, testSeed, math.MaxUint64} {
+			for level, path := range []string{"a", "usr/lib", "\u00fc \n", strings.Repeat("long/", 100) + "path"} {
+				cuts = append(cuts, cut{seed, level, path, cutHash(seed, level, path)})
+			}
+		}
+		text, err := json.MarshalIndent(cuts, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, file, string(text)+"\n")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cuts []cut
+	if err := json.Unmarshal(text, &cuts); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cuts {
+		if got := cutHash(c.Seed, c.Level, c.Path); got != c.Hash {
+			t.Errorf("%+v: got %d", c, got)
+		}
+	}
+}
+
+// TestGoldenTree pins the bytes of a whole tree, named by BLAKE3 without a key.
+func TestGoldenTree(t *testing.T) {
+	t.Parallel()
+	root := write(t, usr(30_000), func(p []byte) (objects.ID, error) { return blake3.Sum256(p), nil })
+	const want = "e5b796197a0a1fe2d381c777d78526a292c99624c36f3df6714873a0d747d517"
+	if got := root.ID.String(); got != want || root.Level != 2 {
+		t.Errorf("got %s at level %d, want %s at level 2", got, root.Level, want)
 	}
 }

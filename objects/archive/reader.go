@@ -37,8 +37,8 @@ func (e *NodeError) Error() string {
 func (e *NodeError) Unwrap() error { return e.Err }
 
 // Reader reads an archive. It keeps some inner nodes, 4 MiB at most, and
-// nothing else. It is not for concurrent use, not even by two of its iterators;
-// readers cost little.
+// nothing else. It is not for concurrent use, but one goroutine may ask it
+// something while it iterates. Readers cost little: make one for each goroutine.
 type Reader struct {
 	root  Root
 	get   Get

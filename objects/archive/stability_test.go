@@ -25,7 +25,7 @@ func nodesOf(s, old *store) (count, size []int) {
 
 func TestNodeSizes(t *testing.T) {
 	t.Parallel()
-	entries := usr(300_000)
+	entries := usr(150_000)
 	s := newStore()
 	root := write(t, entries, s.put)
 	count, size := nodesOf(s, nil)
@@ -65,7 +65,7 @@ func TestInnerFanOut(t *testing.T) {
 		}
 		return randomID(rnd), nil
 	})
-	for _, e := range usr(300_000) {
+	for _, e := range usr(150_000) {
 		if err := w.add(0, item{path: e.Path, entries: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestOneChangeCostsOnePath(t *testing.T) {
 	s := newStore()
 	root := write(t, entries, s.put)
 	edit := func(name string, change func(list []*Entry, i int) []*Entry) {
-		const rounds = 30
+		const rounds = 5
 		var leaves, above int
 		for range rounds {
 			i := 2 + rnd.IntN(len(entries)-2)
