@@ -136,8 +136,8 @@ func (c *Chain) follow(ctx context.Context, head record.Head, witnessed Mark) (N
 	if at.Generation < witnessed.Generation {
 		return News{}, &RolledBackError{Witnessed: witnessed, Found: at}
 	}
-	w := walk{records: c.records, known: c.known, witnessed: witnessed}
-	if err := w.run(ctx, at); err != nil {
+	w := walk{records: c.records, head: head, known: c.known, witnessed: witnessed}
+	if err := w.run(ctx); err != nil {
 		return News{}, fmt.Errorf("follow the chain back from %s: %w", at, err)
 	}
 	state, err := w.fold()

@@ -23,8 +23,9 @@ const (
 // else holds one, and takes it otherwise.
 //
 // ErrLeaseLost says that c did not take effect and never will, and that the run
-// cannot go on. ErrOutcomeUnknown says that c may have taken effect. After any
-// other error it did not, and the run may try again.
+// cannot go on. ErrOutcomeUnknown says that c may have taken effect, and the
+// run cannot go on either. After any other error it did not, and never will: the
+// run may try again.
 func (w *Writer) Commit(ctx context.Context, c *record.Commit, after After) error {
 	if err := w.gate.enter(ctx); err != nil {
 		return err
@@ -71,13 +72,22 @@ func (w *Writer) tryCommit(ctx context.Context, c *record.Commit, after After) e
 	}
 	if err != nil {
 		w.enter(was)
-		if errors.Is(err, ErrLeaseLost) {
-			w.lose()
-		}
+		w.afterFailure(err)
 		return err
 	}
 	w.committed(ctx, link, after)
 	return nil
+}
+
+// afterFailure ends what cannot go on after a commit answered err.
+func (w *Writer) afterFailure(err error) {
+	switch {
+	case errors.Is(err, ErrLeaseLost):
+		w.lose()
+	case errors.Is(err, ErrOutcomeUnknown):
+		// Committing the same again might commit it twice.
+		w.enter(doubtful)
+	}
 }
 
 // mayCommit makes sure that, as far as is known, the run is allowed to commit.

@@ -283,3 +283,37 @@ func TestMovedStopsTheRun(t *testing.T) {
 		t.Errorf("got %+v, want no trace of the run", head)
 	}
 }
+
+// TestUnknownCommitEndsTheRun: the swap took effect, and nobody can be asked.
+func TestUnknownCommitEndsTheRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := create(t)
+		c := open(t, store, keys)
+		refresh(t, c)
+		w := begin(t, c, locking.Run{})
+		if err := w.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		store.Hook = func(op mem.Op, _ backend.Key, at mem.Moment) error {
+			if op == mem.Swap && at == mem.After || op == mem.Load {
+				return backend.ErrUnavailable
+			}
+			return nil
+		}
+		wantError(t, w.Commit(t.Context(), labelled("a"), locking.Keep), locking.ErrOutcomeUnknown)
+		store.Hook = nil
+		wantError(t, w.Commit(t.Context(), labelled("a"), locking.Keep), locking.ErrOutcomeUnknown)
+		wantError(t, w.Ensure(t.Context()), locking.ErrOutcomeUnknown)
+		if err := w.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		next := open(t, store, keys)
+		if got := audit(t.Context(), t, next); len(got) != 1 {
+			t.Errorf("got %v, want the commit once", got)
+		}
+		if head := refresh(t, next).Head; len(head.Holders) != 0 || head.Orphans != 1 {
+			t.Errorf("got %d holders and %d orphans, want 0 and 1", len(head.Holders), head.Orphans)
+		}
+	})
+}

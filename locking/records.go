@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"cairn/backend"
 	"cairn/objects"
@@ -42,6 +46,7 @@ func (s recordStore) get(ctx context.Context, m Mark) (*record.Commit, error) {
 	return s.decode(m, stored)
 }
 
+// decode checks and decodes what is stored at m.
 func (s recordStore) decode(m Mark, stored []byte) (*record.Commit, error) {
 	c, damaged, err := record.DecodeCommit(s.keys, m.Commit, stored)
 	if err != nil {
@@ -74,5 +79,58 @@ func (s recordStore) put(ctx context.Context, c *record.Commit) (Link, error) {
 func (s recordStore) drop(ctx context.Context, m Mark) {
 	if err := s.store.Delete(ctx, m.key()); err != nil {
 		s.warn(fmt.Errorf("remove commit record %s, which did not take effect: %w", m.key(), err))
+	}
+}
+
+const (
+	fetchFrom  = 4  // fewer records than this are read one after another
+	fetchWidth = 16 // records that are read at the same time
+)
+
+// fetch reads the records of the generations from low to high, many at a time,
+// whether they are in the chain or not. It is an accelerator: the chain's order
+// is known only by reading it, but a List tells most likely names. What is
+// missing in the result, for whatever reason, is read by who follows the chain,
+// and the reason found again.
+func (s recordStore) fetch(ctx context.Context, low, high uint64) map[Mark][]byte {
+	var mu sync.Mutex
+	found := make(map[Mark][]byte)
+	var group errgroup.Group
+	group.SetLimit(fetchWidth)
+	for prefix := range hundreds(low, high) {
+		for info, err := range s.store.List(ctx, prefix) {
+			if err != nil {
+				break
+			}
+			gen, id, err := record.ParseCommitKey(string(info.Key))
+			if err != nil || gen < low || gen > high {
+				continue
+			}
+			group.Go(func() error {
+				stored, err := s.store.Get(ctx, info.Key, backend.Range{})
+				if err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					found[Mark{Generation: gen, Commit: id}] = stored
+				}
+				return nil
+			})
+		}
+	}
+	_ = group.Wait() // its functions return none
+	return found
+}
+
+// hundreds yields prefixes that select the records from low to high, and less
+// than a hundred beside them at either end.
+func hundreds(low, high uint64) iter.Seq[backend.Prefix] {
+	return func(yield func(backend.Prefix) bool) {
+		for h := low / 100; h <= high/100; h++ {
+			key := record.CommitKey(h*100, objects.ID{})
+			digits := strings.IndexByte(key, '-')
+			if !yield(backend.Prefix(key[:digits-2])) {
+				return
+			}
+		}
 	}
 }

@@ -29,6 +29,9 @@ var (
 // with pauses and crashes, and holds the invariants of PROTOCOL.md §10 at every
 // swap and at the end.
 func TestSchedules(t *testing.T) {
+	if testing.Short() {
+		*simSeeds = min(*simSeeds, 60)
+	}
 	keys := testKeys(t)
 	const shards = 4
 	var sums [shards]tally

@@ -17,23 +17,27 @@ const maxWalk = 1024
 // the newest snapshot, or to the beginning.
 type walk struct {
 	records   recordStore
+	head      record.Head
 	known     *record.State // from earlier; nil: nothing. Off the chain: dropped
 	witnessed Mark          // must be on the chain
 
-	links    []Link // what was read: newest first while running, then oldest first
-	snapshot *Link  // the newest one with a snapshot
-	since    Mark   // where links begin, after fold
+	fetched  map[Mark][]byte // read ahead
+	links    []Link          // what was read: newest first while running, then oldest first
+	snapshot *Link           // the newest one with a snapshot
+	since    Mark            // where links begin, after fold
 }
 
-// run reads as far back as needed from at, the newest generation. It answers a
-// *ForkedError if the chain misses what was witnessed.
-func (w *walk) run(ctx context.Context, at Mark) error {
+// run reads as far back from head as needed. It answers a *ForkedError if the
+// chain misses what was witnessed.
+func (w *walk) run(ctx context.Context) error {
+	at := headMark(w.head)
 	goal := w.goal(at)
+	w.fetch(ctx, goal)
 	for at.Generation > 0 {
 		if at.Generation == w.witnessed.Generation && at != w.witnessed {
 			return &ForkedError{Witnessed: w.witnessed, Found: at}
 		}
-		if w.known != nil && at == stateMark(w.known) {
+		if w.isKnown(at) {
 			return nil
 		}
 		if w.known != nil && at.Generation <= w.known.Generation {
@@ -43,7 +47,7 @@ func (w *walk) run(ctx context.Context, at Mark) error {
 		if w.snapshot != nil && at.Generation <= goal {
 			break
 		}
-		c, err := w.records.get(ctx, at)
+		c, err := w.read(ctx, at)
 		if w.snapshot != nil && errors.Is(err, backend.ErrNotExist) {
 			break // records older than a snapshot may have been removed
 		}
@@ -60,6 +64,29 @@ func (w *walk) run(ctx context.Context, at Mark) error {
 	w.known = nil // was not met
 	return nil
 }
+
+// fetch reads ahead what will be wanted if the chain is as it should be.
+func (w *walk) fetch(ctx context.Context, goal uint64) {
+	high := w.head.Generation
+	low := goal + 1
+	if goal == high && high > 0 && !w.isKnown(headMark(w.head)) {
+		low = max(1, w.head.SnapshotGeneration)
+	}
+	if high+1 >= low+fetchFrom {
+		w.fetched = w.records.fetch(ctx, low, high)
+	}
+}
+
+// read returns the record at m.
+func (w *walk) read(ctx context.Context, m Mark) (*record.Commit, error) {
+	if stored, ok := w.fetched[m]; ok {
+		delete(w.fetched, m)
+		return w.records.decode(m, stored)
+	}
+	return w.records.get(ctx, m)
+}
+
+func (w *walk) isKnown(at Mark) bool { return w.known != nil && at == stateMark(w.known) }
 
 // goal returns the generation that is worth going back to from at, past any
 // snapshots: what is known, so that the links lead on from there, or else what

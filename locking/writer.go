@@ -61,6 +61,7 @@ const (
 	holding            // and the run was shown what was new
 	leaving            // a swap that gives it up may be in effect
 	lost               // another run took it over
+	doubtful           // a commit may be in effect
 	over
 )
 
@@ -132,6 +133,7 @@ func (w *Writer) Adopted(ctx context.Context) error {
 // nothing of the run is going on. A lease that cannot be given up ends by
 // itself; the error says why. A run that held the lease and did not end it by
 // a commit is counted among the orphans. After the first call it does nothing.
+// The run's own context will not do for ctx if it has ended.
 func (w *Writer) Release(ctx context.Context) error {
 	defer w.cancel(nil)
 	w.stopHeart()
@@ -144,7 +146,7 @@ func (w *Writer) Release(ctx context.Context) error {
 	defer w.gate.leave()
 	var orphans uint64
 	switch w.enter(over) {
-	case holding:
+	case holding, doubtful:
 		orphans = 1 // nobody but the run knows what it has put
 	case asked: // nothing was put without the lease
 	default:
@@ -164,6 +166,8 @@ func (w *Writer) take(ctx context.Context) error {
 		return nil
 	case w.is(lost):
 		return ErrLeaseLost
+	case w.is(doubtful):
+		return ErrOutcomeUnknown
 	case w.is(over):
 		return errOver
 	}
@@ -249,13 +253,13 @@ func (w *Writer) is(s leaseState) bool {
 	return w.state == s
 }
 
-// enter moves the run to s, and returns where it stood. What is lost stays
-// lost until it is over.
+// enter moves the run to s, and returns where it stood. What is lost or
+// doubtful stays so until it is over.
 func (w *Writer) enter(s leaseState) (was leaseState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	was = w.state
-	if was != over && (was != lost || s == over) {
+	if s == over || was < lost {
 		w.state = s
 	}
 	return was
