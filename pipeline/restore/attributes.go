@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +51,15 @@ func (r *run) attributesOf(e *archive.Entry, spilled func(*archive.Content) ([]b
 	return a
 }
 
+// weight says how much memory a takes besides itself, bytes.
+func (a *attributes) weight() int {
+	n := 8 * len(a.tags)
+	for i := range a.xattrs {
+		n += 64 + len(a.xattrs[i].Name) + len(a.xattrs[i].Value)
+	}
+	return n
+}
+
 // subject is what attributes are given to: the file called name in dir.
 type subject struct {
 	dir  int
@@ -61,12 +69,13 @@ type subject struct {
 	is   archive.Type
 }
 
-// settle gives s everything but its times. What cannot be had is a warning:
-// the content is worth more than the attributes.
+// settle gives s its attributes. What cannot be had is a warning: the content
+// is worth more than the attributes.
 //
 // The owner comes first, because changing it takes setuid bits and
 // capabilities away. The mode comes after the extended attributes, because a
-// file that may not be written takes none from anyone but root.
+// file that may not be written takes none from anyone but root. The times come
+// last, because everything else may change them.
 func (r *run) settle(s subject, a *attributes, path func() string) {
 	mode := a.mode &^ r.chown(s, a, path)
 	for _, x := range a.xattrs {
@@ -77,11 +86,13 @@ func (r *run) settle(s subject, a *attributes, path func() string) {
 	for _, tag := range a.tags {
 		r.warn(path(), fmt.Errorf("attribute %d is not restored: this version does not know it", tag))
 	}
-	if s.is == archive.Symlink {
-		return
+	if s.is != archive.Symlink { // which has none
+		if err := retry(func() error { return s.chmod(uint32(mode)) }); err != nil {
+			r.warn(path(), fmt.Errorf("set mode %04o: %w", mode, err))
+		}
 	}
-	if err := retry(func() error { return s.chmod(uint32(mode)) }); err != nil {
-		r.warn(path(), fmt.Errorf("set mode %04o: %w", mode, err))
+	if err := s.setTimes(a.atime, a.mtime); err != nil {
+		r.warn(path(), fmt.Errorf("set times: %w", err))
 	}
 }
 
@@ -112,23 +123,18 @@ func (r *run) chown(s subject, a *attributes, path func() string) (drop uint16) 
 	return drop
 }
 
-// setTimes comes last: everything else changes them.
-func (r *run) setTimes(s subject, a *attributes, path func() string) {
-	atime, err := timespec(a.atime)
-	if err == nil {
-		var mtime unix.Timespec
-		if mtime, err = timespec(a.mtime); err == nil {
-			times := [2]unix.Timespec{atime, mtime}
-			err = retry(func() error {
-				return unix.UtimesNanoAt(s.dir, s.name, times[:], unix.AT_SYMLINK_NOFOLLOW)
-			})
+func (s subject) setTimes(atime, mtime archive.Time) error {
+	var times [2]unix.Timespec
+	for i, t := range [2]archive.Time{atime, mtime} {
+		var err error
+		if times[i], err = unix.TimeToTimespec(t.Time()); err != nil {
+			return err // a year that this system does not have
 		}
 	}
-	if err != nil {
-		r.warn(path(), fmt.Errorf("set times: %w", err))
-	}
+	return retry(func() error { return s.utimes(times[:]) })
 }
 
-func timespec(t archive.Time) (unix.Timespec, error) {
-	return unix.TimeToTimespec(time.Unix(t.Sec, int64(t.Nsec)))
+// utimesByName is how times are set where it cannot be done by descriptor.
+func (s subject) utimesByName(times []unix.Timespec) error {
+	return unix.UtimesNanoAt(s.dir, s.name, times, unix.AT_SYMLINK_NOFOLLOW)
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"cairn/backend"
 	"cairn/objects"
 	"cairn/objects/archive"
@@ -164,23 +162,6 @@ func TestCancel(t *testing.T) {
 	}
 	none(t, w)
 	missing(t, filepath.Join(target, "large"))
-}
-
-func TestTargetFull(t *testing.T) {
-	t.Parallel()
-	target := t.TempDir()
-	if err := unix.Mount("tmpfs", target, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("needs a small file system: %v", err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(target, 0) })
-	s := newStore(t)
-	for i := range 4 {
-		s.file(fmt.Sprintf("f%d", i), noise(uint64(i), 400_000))
-	}
-	_, _, _, err := try(t, s, restore.Options{Target: target})
-	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "full") {
-		t.Errorf("got %v", err)
-	}
 }
 
 // TestWindows restores more chunks than a window has, of one file, and more

@@ -205,14 +205,12 @@ func (r *run) putPieces(f *file) error {
 }
 
 // publish gives a complete file its attributes and its name. It closes fd in
-// any case: before the times, which a network file system may set at close.
+// any case.
 func (r *run) publish(f *file, dir int, temp string, fd int, close func() error) error {
-	s := subject{dir: dir, name: temp, fd: fd, is: archive.File}
-	r.settle(s, &f.attrs, f.path)
+	r.settle(subject{dir: dir, name: temp, fd: fd, is: archive.File}, &f.attrs, f.path)
 	if err := close(); err != nil {
-		return err
+		return err // some file systems tell only now that there was no room
 	}
-	r.setTimes(s, &f.attrs, f.path)
 	return rename(dir, temp, f.name)
 }
 
@@ -253,7 +251,6 @@ func (r *run) settleNode(f *file, dir int, temp string) error {
 		}
 	}
 	r.settle(s, &f.attrs, f.path)
-	r.setTimes(s, &f.attrs, f.path)
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (s *linkSet) settled(first *file) (waiting []*file) {
 		return waiting
 	}
 	s.placed = true
+	first.attrs, first.inline = attributes{}, nil // the set keeps it to the end
 	return waiting
 }
 

@@ -80,29 +80,14 @@ func TestFirstLinkFails(t *testing.T) {
 	}
 }
 
-// TestLinkFails holds that a member that cannot be linked is a copy: its
-// first member is gone when its turn comes.
-func TestLinkFails(t *testing.T) {
+// TestOneLink holds that a member that is restored alone has its content.
+func TestOneLink(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	p := noise(1, 3000)
 	s.add(linked("a/first", 1, s.content(p)))
-	s.file("b/other", noise(2, 3000))
 	s.add(linked("c/later", 1, s.content(p)))
-	target := filepath.Join(t.TempDir(), "target")
-	_, _, w := run(t, s, restore.Options{Target: target, Select: func(path string, is archive.Type) restore.Choice {
-		return restore.Take
-	}})
-	none(t, w)
-	sameFile(t, target, "a/first", "c/later")
-	must(t, os.RemoveAll(target))
-
-	_, sum, w := run(t, s, restore.Options{Target: target, Select: func(path string, is archive.Type) restore.Choice {
-		if path == "a" {
-			return restore.Skip
-		}
-		return restore.Take
-	}})
+	target, sum, w := run(t, s, restore.Options{Select: only("c/later")})
 	none(t, w)
 	missing(t, filepath.Join(target, "a"))
 	content(t, filepath.Join(target, "c/later"), p)

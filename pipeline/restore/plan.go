@@ -251,6 +251,7 @@ func (p *planner) file(ctx context.Context, e *archive.Entry) error {
 	}
 	d.pending.Add(1)
 	p.w.files++
+	p.w.extra += len(name) + len(e.Target) + f.attrs.weight()
 	if e.HasLink {
 		f.link = p.set(e.Link)
 		if first := p.join(f, &e.Content); !first {
@@ -264,6 +265,7 @@ func (p *planner) file(ctx context.Context, e *archive.Entry) error {
 // first: then it is restored like any file.
 func (p *planner) join(f *file, c *archive.Content) (first bool) {
 	content := c.Clone()
+	p.w.extra += len(c.Inline) + 48*len(c.Extents)
 	f.joins = &content // before others can see f
 	first, ready := f.link.join(f)
 	if first {
@@ -279,6 +281,7 @@ func (p *planner) join(f *file, c *archive.Content) (first bool) {
 func (p *planner) content(ctx context.Context, f *file, c *archive.Content) error {
 	if f.is != archive.File || c.Form == archive.Inline {
 		f.inline = bytes.Clone(c.Inline)
+		p.w.extra += len(f.inline)
 		p.w.ready = append(p.w.ready, f)
 		return p.flushIfFull(ctx)
 	}
@@ -337,7 +340,7 @@ func (p *planner) flushIfFull(ctx context.Context) error {
 // flush hands the window to the workers and takes another one.
 func (p *planner) flush(ctx context.Context) error {
 	if p.w.empty() {
-		p.w.files = 0
+		p.w.reset()
 		return nil
 	}
 	if err := p.giveOut(ctx, p.w); err != nil {

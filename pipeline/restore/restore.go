@@ -262,7 +262,7 @@ func (r *run) done(d *dir) error {
 				if fatal(err) {
 					return err
 				}
-				r.warn(d.path("."), err)
+				r.warn(d.parent.path(d.name), err)
 			}
 			r.progress.Dirs.Add(1)
 		}
@@ -286,10 +286,8 @@ func (r *run) finishDir(d *dir) error {
 		return err
 	}
 	s := subject{dir: parent, name: d.name, fd: fd, is: archive.Dir}
-	path := func() string { return d.parent.path(d.name) }
-	r.settle(s, d.attrs, path)
-	r.setTimes(s, d.attrs, path)
-	d.attrs = nil
+	r.settle(s, d.attrs, func() string { return d.parent.path(d.name) })
+	d.attrs = nil // a hard link may keep d
 	d.release()
 	return r.tree.fds.forget(&d.h)
 }

@@ -55,7 +55,7 @@ func TestSelect(t *testing.T) {
 		mode uint32
 		sec  int64
 	}{"b": {0o710, 1_000_000_000}, "b/c": {0o701, 1_100_000_000}} {
-		if st := stat(t, filepath.Join(target, path)); st.Mode&0o7777 != want.mode || int64(st.Mtim.Sec) != want.sec {
+		if st := stat(t, filepath.Join(target, path)); uint32(st.Mode)&0o7777 != want.mode || int64(st.Mtim.Sec) != want.sec {
 			t.Errorf("%s: got mode %o, mtime %d", path, st.Mode, st.Mtim.Sec)
 		}
 	}

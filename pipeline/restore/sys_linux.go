@@ -59,6 +59,14 @@ func (s subject) chmod(mode uint32) error {
 	return unix.Fchmod(s.fd, mode)
 }
 
+func (s subject) utimes(times []unix.Timespec) error {
+	err := unix.UtimesNanoAt(s.fd, "", times, unix.AT_EMPTY_PATH)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // before Linux 5.8
+		return s.utimesByName(times)
+	}
+	return err
+}
+
 func (s subject) setXattr(name string, value []byte) error {
 	if s.path {
 		return unix.Setxattr(s.link(), name, value, 0)

@@ -45,6 +45,8 @@ func (s subject) chmod(mode uint32) error {
 	return unix.Fchmod(s.fd, mode)
 }
 
+func (s subject) utimes(times []unix.Timespec) error { return s.utimesByName(times) }
+
 func (s subject) setXattr(string, []byte) error { return errXattr }
 
 func inheritsACL(int) bool { return false }

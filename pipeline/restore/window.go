@@ -17,6 +17,7 @@ const (
 	windows      = 2 // one is planned while another is carried out
 	windowPieces = 64 << 10
 	windowFiles  = 16 << 10
+	windowExtra  = 4 << 20 // bytes of names, attributes and the like
 
 	readMax = 8 << 20   // bytes of one read, unless a single frame is longer
 	gapMax  = 128 << 10 // bytes that are read and thrown away rather than asked around
@@ -28,6 +29,7 @@ const (
 // where they lie. It is used over and over.
 type window struct {
 	files int
+	extra int // bytes that the files take besides themselves
 
 	pieces []piece
 	frames []frame    // that hold the pieces, once each
@@ -79,10 +81,12 @@ func (w *window) reset() {
 	clear(w.frameAt)
 	clear(w.keyAt)
 	clear(w.packAt)
-	w.files = 0
+	w.files, w.extra = 0, 0
 }
 
-func (w *window) full() bool { return w.files >= windowFiles || len(w.pieces) >= windowPieces }
+func (w *window) full() bool {
+	return w.files >= windowFiles || len(w.pieces) >= windowPieces || w.extra >= windowExtra
+}
 
 func (w *window) empty() bool { return len(w.pieces) == 0 && len(w.ready) == 0 }
 

@@ -13,14 +13,6 @@ import (
 	"cairn/pipeline/restore"
 )
 
-// needRoot skips what only root can do.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
-
 func TestModesAndTimes(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)

@@ -1,0 +1,70 @@
+package restore_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"cairn/objects/archive"
+	"cairn/pipeline/restore"
+)
+
+// needRoot skips what only root can do.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+}
+
+const asNobody = "CAIRN_TEST_AS_NOBODY" // the directory of the child's test
+
+// TestWithoutRoot runs itself once more as somebody who may not give files
+// away.
+func TestWithoutRoot(t *testing.T) {
+	t.Parallel()
+	if dir := os.Getenv(asNobody); dir != "" {
+		withoutRoot(t, dir)
+		return
+	}
+	needRoot(t)
+	base, err := os.MkdirTemp("", "cairn-nobody-") // t.TempDir is closed to others
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
+	binary := filepath.Join(base, "test")
+	p, err := os.ReadFile("/proc/self/exe")
+	must(t, err, os.WriteFile(binary, p, 0o755), os.Chmod(base, 0o777))
+	cmd := exec.Command(binary, "-test.run=^TestWithoutRoot$")
+	cmd.Dir = base
+	cmd.Env = append(os.Environ(), asNobody+"="+base, "TMPDIR="+base)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	}
+}
+
+func withoutRoot(t *testing.T, dir string) {
+	s := newStore(t)
+	mine := archive.Owner{UID: 65534, GID: 65534}
+	other := archive.Owner{UID: 0, GID: 65534, User: "root"}
+	xattrs := []archive.Xattr{{Name: "user.a", Value: []byte("x")}}
+	s.add(archive.Entry{Path: "d", Type: archive.Dir, Mode: 0o555, Owner: mine})
+	s.add(archive.Entry{Path: "d/mine", Mode: 0o6444, Owner: mine, Content: s.content(noise(1, 1000)), Xattrs: xattrs})
+	s.add(archive.Entry{Path: "d/other", Mode: 0o6755, Owner: other, Content: s.content(noise(2, 1000))})
+	s.add(archive.Entry{Path: "d/null", Type: archive.CharDevice, Major: 1, Minor: 3, Mode: 0o666, Owner: mine})
+	target := filepath.Join(dir, "target")
+	for range 2 { // d is closed the second time
+		_, sum, w := run(t, s, restore.Options{Target: target})
+		if sum.OwnersSkipped != 1 || sum.Failed != 1 || len(w.paths) != 1 || w.paths[0] != "d/null" {
+			t.Errorf("got %+v and\n%s", sum, w)
+		}
+		for path, mode := range map[string]uint32{"d": 0o555, "d/mine": 0o6444, "d/other": 0o2755} {
+			if st := stat(t, filepath.Join(target, path)); uint32(st.Mode)&0o7777 != mode || st.Uid != 65534 {
+				t.Errorf("%s: got mode %o, owner %d", path, st.Mode, st.Uid)
+			}
+		}
+	}
+	must(t, os.Chmod(filepath.Join(target, "d"), 0o700)) // so that it can be removed
+}
