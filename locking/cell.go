@@ -21,11 +21,13 @@ type Register interface {
 	Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error)
 }
 
+// A run that has uploaded for hours does not give up because the store cannot
+// be reached for a minute: all tries together take about two of them.
 const (
-	maxTries     = 8                       // swaps or loads that fail in a row before one gives up
-	maxConflicts = 200                     // as many mean that the store refuses every swap
-	minPause     = 50 * time.Millisecond   // after the first of them
-	maxPause     = 4000 * time.Millisecond // after any
+	maxTries     = 24                    // failures in a row before one gives up
+	maxConflicts = 200                   // as many mean that the store refuses every swap
+	minPause     = 50 * time.Millisecond // after the first of them
+	maxPause     = 10 * time.Second      // after any
 )
 
 // A cell is the register as this process knows it, with head inside. Its

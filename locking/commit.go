@@ -42,7 +42,8 @@ func (w *Writer) Commit(ctx context.Context, c *record.Commit, after After) erro
 // tryCommit links c to the head last known. It answers errMoved or errBlocked
 // when that is not the head any more; then nothing of the try is left.
 func (w *Writer) tryCommit(ctx context.Context, c *record.Commit, after After) error {
-	if err := w.mayCommit(ctx); err != nil {
+	holder, err := w.mayCommit(ctx)
+	if err != nil {
 		return err
 	}
 	state, err := w.show(ctx)
@@ -55,32 +56,44 @@ func (w *Writer) tryCommit(ctx context.Context, c *record.Commit, after After) e
 	}
 	// The record is durable here: a crash leaves it unnamed, or in effect.
 	step := advance{
-		from: stateMark(state), to: link.At, adopted: w.adopted, after: after,
+		holder: holder, from: stateMark(state), to: link.At, adopted: w.adopted, after: after,
 		contents: contents{snapshot: link.Record.Snapshot != nil, condemns: len(c.Condemned) > 0},
 	}
-	was := idle
-	if w.is(holding) {
-		step.holder = w.id
-		was = holding
-		if after == Release {
-			w.enter(leaving)
-		}
+	if holder == w.id && after == Release {
+		w.enter(leaving)
 	}
 	_, err = w.chain.cell.update(ctx, step.apply)
 	if err != nil {
 		err = w.unapplied(ctx, link, err)
 	}
 	if err != nil {
-		w.enter(was)
-		w.afterFailure(err)
+		w.failed(holder, err)
 		return err
 	}
 	w.committed(ctx, link, after)
 	return nil
 }
 
-// afterFailure ends what cannot go on after a commit answered err.
-func (w *Writer) afterFailure(err error) {
+// mayCommit makes sure that, as far as is known, the run is allowed to commit,
+// and returns as which holder: as none, if it never took a lease and nobody
+// holds one. What it returns binds the commit: a run that is evicted from here
+// on does not become one without a lease.
+func (w *Writer) mayCommit(ctx context.Context) (record.ParticipantID, error) {
+	head, err := w.chain.cell.last(ctx)
+	if err != nil {
+		return record.ParticipantID{}, err
+	}
+	if w.is(idle) && len(head.Holders) == 0 {
+		return record.ParticipantID{}, nil
+	}
+	return w.id, w.take(ctx)
+}
+
+// failed notes what a commit as holder answered.
+func (w *Writer) failed(holder record.ParticipantID, err error) {
+	if holder == w.id {
+		w.enter(holding)
+	}
 	switch {
 	case errors.Is(err, ErrLeaseLost):
 		w.lose()
@@ -88,18 +101,6 @@ func (w *Writer) afterFailure(err error) {
 		// Committing the same again might commit it twice.
 		w.enter(doubtful)
 	}
-}
-
-// mayCommit makes sure that, as far as is known, the run is allowed to commit.
-func (w *Writer) mayCommit(ctx context.Context) error {
-	head, err := w.chain.cell.last(ctx)
-	if err != nil {
-		return err
-	}
-	if w.is(idle) && len(head.Holders) == 0 {
-		return nil
-	}
-	return w.take(ctx)
 }
 
 // following returns a copy of c that follows state.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -289,20 +290,22 @@ func TestUnknownCommitEndsTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, keys := create(t)
+		var cut atomic.Bool
+		store.Hook = func(op mem.Op, _ backend.Key, at mem.Moment) error {
+			if cut.Load() && (op == mem.Swap && at == mem.After || op == mem.Load) {
+				return backend.ErrUnavailable
+			}
+			return nil
+		}
 		c := open(t, store, keys)
 		refresh(t, c)
 		w := begin(t, c, locking.Run{})
 		if err := w.Ensure(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		store.Hook = func(op mem.Op, _ backend.Key, at mem.Moment) error {
-			if op == mem.Swap && at == mem.After || op == mem.Load {
-				return backend.ErrUnavailable
-			}
-			return nil
-		}
+		cut.Store(true)
 		wantError(t, w.Commit(t.Context(), labelled("a"), locking.Keep), locking.ErrOutcomeUnknown)
-		store.Hook = nil
+		cut.Store(false)
 		wantError(t, w.Commit(t.Context(), labelled("a"), locking.Keep), locking.ErrOutcomeUnknown)
 		wantError(t, w.Ensure(t.Context()), locking.ErrOutcomeUnknown)
 		if err := w.Release(t.Context()); err != nil {

@@ -58,7 +58,7 @@ func TestSchedules(t *testing.T) {
 
 // schedule runs one schedule and returns what happened in it.
 func schedule(t *testing.T, keys *crypt.Keys, seed uint64) tally {
-	w := &world{keys: keys, seed: seed, fate: make(map[string]fate)}
+	w := &world{keys: keys, seed: seed, fate: make(map[string]fate), evicted: make(map[string]bool)}
 	synctest.Test(t, func(t *testing.T) {
 		w.t = t
 		w.run()
@@ -100,9 +100,10 @@ type world struct {
 	store mem.Store
 	late  sync.WaitGroup // swaps that are still under way
 
-	mu    sync.Mutex
-	fate  map[string]fate // by label; guarded by mu
-	tally tally           // guarded by mu
+	mu      sync.Mutex
+	fate    map[string]fate // by label; guarded by mu
+	evicted map[string]bool // by the run's name; guarded by mu
+	tally   tally           // guarded by mu
 }
 
 func (w *world) run() {
@@ -183,6 +184,11 @@ func (w *world) swap(by string, old backend.Tag, value []byte) (backend.Tag, err
 		w.t.Errorf("%s made a second holder", by)
 	}
 	mine := len(prev.Holders) > 0 && prev.Holders[0].Host == by
+	if len(prev.Holders) == 0 && len(next.Holders) == 1 {
+		// A run whose taking had no answer may be evicted before it knows that
+		// it holds, and take the lease again.
+		delete(w.evicted, next.Holders[0].Command)
+	}
 	switch next.Generation {
 	case prev.Generation:
 		if next.Commit != prev.Commit {
@@ -190,6 +196,7 @@ func (w *world) swap(by string, old backend.Tag, value []byte) (backend.Tag, err
 		}
 		if !mine && len(prev.Holders) == 1 {
 			w.tally.Evictions++
+			w.evicted[prev.Holders[0].Command] = true
 			if len(next.Holders) != 0 || next.Orphans != prev.Orphans+1 {
 				w.t.Errorf("%s swapped while another held, and it is no eviction", by)
 			}
@@ -204,6 +211,8 @@ func (w *world) swap(by string, old backend.Tag, value []byte) (backend.Tag, err
 			w.t.Errorf("%s committed a record that is not there: %v", by, err)
 		} else if r.Prev != prev.Commit {
 			w.t.Errorf("%s committed generation %d, which does not link to the one before", by, next.Generation)
+		} else if w.evicted[r.Host] {
+			w.t.Errorf("%s committed generation %d after it was evicted", r.Host, next.Generation)
 		}
 	default:
 		w.t.Errorf("%s moved generation %d to %d", by, prev.Generation, next.Generation)
@@ -253,7 +262,7 @@ func (h *host) oneRun(ctx context.Context, c *locking.Chain, name string) {
 		return
 	}
 	shown := news.State.Generation
-	w, run, err := c.Begin(ctx, locking.Run{Host: h.name, Wait: 3 * time.Hour, Moved: func(_ context.Context, news []locking.Link) error {
+	w, run, err := c.Begin(ctx, locking.Run{Host: h.name, Command: name, Wait: 3 * time.Hour, Moved: func(_ context.Context, news []locking.Link) error {
 		for _, link := range news {
 			if shown++; link.At.Generation != shown {
 				h.t.Errorf("%s was shown generation %d after %d", name, link.At.Generation, shown-1)
@@ -272,7 +281,7 @@ func (h *host) oneRun(ctx context.Context, c *locking.Chain, name string) {
 	}()
 	if h.chance(2, 3) { // something is new
 		for i := range h.intn(3) {
-			if w.Ensure(run) != nil || h.work(run) != nil || !h.commit(run, w, fmt.Sprint(name, ".", i), locking.Keep, &shown) {
+			if w.Ensure(run) != nil || h.work(run) != nil || !h.commit(run, w, name, fmt.Sprint(name, ".", i), locking.Keep, &shown) {
 				return
 			}
 		}
@@ -280,12 +289,14 @@ func (h *host) oneRun(ctx context.Context, c *locking.Chain, name string) {
 			return
 		}
 	}
-	h.commit(run, w, name, locking.Release, &shown)
+	h.commit(run, w, name, name, locking.Release, &shown)
 }
 
 // commit makes one commit and notes what it answered.
-func (h *host) commit(ctx context.Context, w *locking.Writer, label string, after locking.After, shown *uint64) bool {
-	err := w.Commit(ctx, labelled(label), after)
+func (h *host) commit(ctx context.Context, w *locking.Writer, run, label string, after locking.After, shown *uint64) bool {
+	c := labelled(label)
+	c.Host = run
+	err := w.Commit(ctx, c, after)
 	if err == nil {
 		*shown++
 	}

@@ -56,12 +56,12 @@ type Writer struct {
 type leaseState int
 
 const (
-	idle    leaseState = iota
-	asked              // a swap that takes the lease may be in effect
-	holding            // and the run was shown what was new
-	leaving            // a swap that gives it up may be in effect
-	lost               // another run took it over
-	doubtful           // a commit may be in effect
+	idle     leaseState = iota
+	asked               // a swap that takes the lease may be in effect
+	holding             // and the run was shown what was new
+	leaving             // a swap that gives it up may be in effect
+	lost                // another run took it over
+	doubtful            // a commit may be in effect
 	over
 )
 
