@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"cairn/pipeline/check"
+)
+
+// errDamaged ends a check that found damage.
+var errDamaged = errors.New("the repository is damaged")
+
+// checkCmd checks the repository.
+type checkCmd struct {
+	ReadData bool `help:"Read everything that is stored, not only what it needs to find it."`
+}
+
+// Help implements kong's longer help.
+func (checkCmd) Help() string {
+	return `Without --read-data: every archive's tree is read, every chunk it names is in a
+pack, and every pack is there with its length. With it every byte is read,
+decrypted and compared with the hashes that name it. Nothing is changed.`
+}
+
+// Run implements the verb.
+func (c *checkCmd) Run(ctx context.Context, g *globals) (err error) {
+	// The cache must not vouch for what is checked: this run has its own.
+	cache, err := os.MkdirTemp("", "cairn-check-")
+	if err != nil {
+		return fmt.Errorf("make a temporary index: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(cache)) }()
+	v, err := g.openWithCache(ctx, cache)
+	if err != nil {
+		return err
+	}
+	defer v.close(&err)
+
+	o := check.Options{Progress: new(check.Progress), Problem: func(err error) { g.term.warn("%v", err) }}
+	if c.ReadData {
+		o.Depth = check.ReadData
+	}
+	begun := time.Now()
+	stop := g.term.follow(g.cli.Quiet, func() string {
+		p := o.Progress
+		return fmt.Sprintf("%s  packs %d of %d, archives %d of %d, %s",
+			time.Since(begun).Round(time.Second), p.Packs.Load(), p.PacksTotal.Load(),
+			p.Archives.Load(), p.ArchivesTotal.Load(), size(p.Bytes.Load()))
+	})
+	s, err := check.Run(ctx, v.Repository, o)
+	stop()
+	if err != nil {
+		return err
+	}
+	return c.report(g, v, s, time.Since(begun))
+}
+
+type checkJSON struct {
+	Packs        uint64  `json:"packs"`
+	Archives     uint64  `json:"archives"`
+	Entries      uint64  `json:"entries"`
+	BytesRead    uint64  `json:"bytes_read"`
+	Unreferenced uint64  `json:"unreferenced_packs"`
+	Problems     uint64  `json:"problems"`
+	Seconds      float64 `json:"seconds"`
+}
+
+func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.Duration) error {
+	var err error
+	switch {
+	case g.cli.JSON:
+		err = g.term.json(checkJSON{s.Packs, s.Archives, s.Entries, s.Bytes, s.Unreferenced, s.Problems, elapsed.Seconds()})
+	case !g.cli.Quiet:
+		_, err = fmt.Fprintf(g.term.out, "checked %s, %s, %s in %s\n",
+			count(s.Archives, "archive"), count(s.Entries, "entry"), count(s.Packs, "pack"), took(elapsed))
+		if err == nil && s.Unreferenced > 0 {
+			_, err = fmt.Fprintf(g.term.out, "  %s left by interrupted runs: no damage, the next backup takes them over\n", count(s.Unreferenced, "pack"))
+		}
+		if err == nil && s.Problems == 0 && v.warnings == 0 {
+			_, err = fmt.Fprintln(g.term.out, "  no damage found")
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if s.Problems > 0 {
+		return fmt.Errorf("%w: %s, see above; archives that are not named can be restored whole", errDamaged, count(s.Problems, "problem"))
+	}
+	return ended(false, uint64(v.warnings))
+}

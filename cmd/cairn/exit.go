@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cairn/backend"
+	"cairn/locking"
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/pipeline/repository"
+)
+
+// Exit codes. They are part of what scripts rely on: the README lists them.
+const (
+	exitDone        = 0
+	exitWarnings    = 1
+	exitFailed      = 2
+	exitNoRepo      = 3
+	exitKey         = 4
+	exitLocked      = 5
+	exitDamaged     = 6
+	exitRolledBack  = 7
+	exitForked      = 8
+	exitFull        = 9
+	exitInterrupted = 130
+)
+
+// errWarnings ends a run that did its work and warned about parts of it.
+var errWarnings = errors.New("done, with warnings")
+
+// errInterrupted ends a run that a signal stopped.
+var errInterrupted = errors.New("interrupted")
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(err error) error { return &usageError{err} }
+
+// outcome is how an error ends the program: its code, and what to do next.
+type outcome struct {
+	is   func(error) bool
+	code int
+	hint string
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+// outcomes are tried in order.
+var outcomes = []outcome{
+	{is(errInterrupted), exitInterrupted, "what was stored is kept; the next run goes on from it"},
+	{is(context.Canceled), exitInterrupted, "what was stored is kept; the next run goes on from it"},
+	{is(repository.ErrNotFound), exitNoRepo, "check the path, or create one with: cairn -r PATH init"},
+	{is(repository.ErrIncomplete), exitNoRepo, ""},
+	{is(repository.ErrNoKey), exitKey, ""},
+	{is(crypt.ErrWrongPassphrase), exitKey, "nothing was changed; try again, or name another key with --key-file"},
+	{is(crypt.ErrWeakSlot), exitKey, ""},
+	{is(crypt.ErrNoEpoch), exitKey, ""},
+	{is(locking.ErrLocked), exitLocked, ""},
+	{is(locking.ErrLeaseLost), exitLocked, ""},
+	{is(locking.ErrRolledBack), exitRolledBack, ""},
+	{is(locking.ErrForked), exitForked, ""},
+	{is(backend.ErrFull), exitFull, "nothing that was committed is lost: make room and run the command again"},
+	{is(errDamaged), exitDamaged, ""},
+	{objects.IsCorrupt, exitDamaged, "run cairn check --read-data to see what is affected; nothing was changed"},
+	{is(repository.ErrNoChunk), exitDamaged, ""},
+	{is(locking.ErrNoHead), exitDamaged, ""},
+}
+
+// end prints err, if there is anything to say, and returns the exit code.
+func (t *terminal) end(err error) int {
+	t.clear()
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errWarnings):
+		return exitWarnings
+	}
+	code, hint := exitFailed, ""
+	for _, o := range outcomes {
+		if o.is(err) {
+			code, hint = o.code, o.hint
+			break
+		}
+	}
+	if hint != "" {
+		hint = "\n       " + hint
+	}
+	fmt.Fprintf(t.err, "cairn: %v%s\n", err, hint)
+	return code
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/pipeline/repository"
+)
+
+// initCmd creates a repository.
+type initCmd struct {
+	KDF string `enum:"default,strong" default:"default" help:"How costly it is to try a passphrase: default (64 MiB, about 0.2 s) or strong (1 GiB)."`
+}
+
+// Help implements kong's longer help.
+func (initCmd) Help() string {
+	return `The key is protected by a passphrase, which is asked for, or with --key-file
+kept in a file of its own outside the repository:
+
+    cairn -r /mnt/backup/cairn init
+    cairn -r /mnt/backup/cairn --key-file ~/cairn.key init
+
+Without passphrase or key file nobody can read the backups, you included.`
+}
+
+// Run implements the verb.
+func (c *initCmd) Run(ctx context.Context, g *globals) error {
+	path, err := g.location()
+	if err != nil {
+		return err
+	}
+	s, err := g.findSecret(ctx)
+	if err != nil {
+		return err
+	}
+	return g.create(ctx, path, s, c.kdf())
+}
+
+func (c *initCmd) kdf() crypt.KDF {
+	if c.KDF == "strong" {
+		return crypt.StrongKDF()
+	}
+	return crypt.DefaultKDF()
+}
+
+// create makes a repository at path, protected by s, and says where it is.
+func (g *globals) create(ctx context.Context, path string, s secret, kdf crypt.KDF) error {
+	o := repository.InitOptions{KDF: kdf, Created: time.Now(), Label: "made by cairn init"}
+	if s.keyFile != "" {
+		o.KDF = crypt.NoKDF()
+		o.KeyFile = func(_ objects.RepositoryID, text []byte) error { return writeKeyFile(s.keyFile, text) }
+	} else {
+		var err error
+		if o.Passphrase, err = s.newPassphrase(g.term); err != nil {
+			return err
+		}
+		if len(o.Passphrase) == 0 {
+			return errors.New("the passphrase is empty; nothing was created")
+		}
+	}
+	store, err := createStore(path)
+	if err != nil {
+		return err
+	}
+	id, err := repository.Init(ctx, store, o)
+	if err != nil {
+		return fmt.Errorf("create repository %s: %w", path, errors.Join(err, store.Backend.Close()))
+	}
+	g.created(path, s.keyFile, id)
+	return store.Backend.Close()
+}
+
+// created says what there is now, and what to do about it.
+func (g *globals) created(path, keyFile string, id objects.RepositoryID) {
+	if g.cli.Quiet {
+		return
+	}
+	t := g.term
+	t.warn("created repository %s (%s)", path, id)
+	if keyFile == "" {
+		t.warn("it opens with your passphrase only: without it nobody can read it, you included")
+		return
+	}
+	t.warn("its key is %s", keyFile)
+	t.warn("copy the key to another place now: without it nobody can read the backups, you included")
+}
+
+// writeKeyFile writes a new key file durably.
+func writeKeyFile(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("key file %s exists already and is left as it is: name another, or move it away", path)
+	}
+	if err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write key file: %w", err)
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

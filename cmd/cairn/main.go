@@ -1,0 +1,79 @@
+// Cairn makes encrypted, deduplicating backups.
+//
+// There is one file for every verb; what they share is in repo.go (how a
+// repository is found and opened), secret.go (keys and passphrases), term.go
+// (what a person sees) and exit.go (how a run ends).
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line: flags that every verb has, and the verbs.
+type cli struct {
+	Repo           string `short:"r" env:"CAIRN_REPOSITORY" placeholder:"PATH" help:"The repository: a directory ($$CAIRN_REPOSITORY)."`
+	KeyFile        string `placeholder:"FILE" type:"path" help:"Open the repository with this key file ($$CAIRN_KEY_FILE)."`
+	PassphraseFile string `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
+	LockWait       wait   `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
+	AcceptRollback bool   `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
+	JSON           bool   `name:"json" help:"Print results as JSON."`
+	Quiet          bool   `short:"q" help:"Print nothing but results, warnings and errors."`
+
+	Init    initCmd    `cmd:"" help:"Create a repository."`
+	Backup  backupCmd  `cmd:"" aliases:"create" help:"Make an archive of files and directories."`
+	List    listCmd    `cmd:"" aliases:"snapshots" help:"List the archives."`
+	Ls      lsCmd      `cmd:"" help:"List what is in an archive."`
+	Info    infoCmd    `cmd:"" help:"Describe the repository, or one archive."`
+	Restore restoreCmd `cmd:"" aliases:"extract" help:"Bring back an archive, or parts of it."`
+	Check   checkCmd   `cmd:"" help:"Check that the repository is whole."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Encrypted, deduplicating backups.
+
+Make a first backup, into a repository under your home directory:
+
+    cairn backup --init ~/Documents
+
+or into one of your choice:
+
+    cairn -r /mnt/backup/cairn init
+    cairn -r /mnt/backup/cairn backup ~/Documents`
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run runs one command line and returns its exit code.
+func run(args []string) int {
+	t := newTerminal()
+	c := new(cli)
+	parser, err := kong.New(c,
+		kong.Name("cairn"), kong.Description(description), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Writers(os.Stdout, os.Stderr),
+	)
+	if err != nil {
+		panic(err) // the model above is wrong
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return t.end(usage(err))
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	g := &globals{cli: c, term: t}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return t.end(parsed.Run(g))
+}
+
+// interruptible returns a context that SIGINT and SIGTERM end. A second one
+// ends the program at once.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}

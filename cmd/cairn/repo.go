@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cairn/backend/local"
+	"cairn/locking"
+	"cairn/pipeline/repository"
+)
+
+// globals are what every verb is given.
+type globals struct {
+	cli  *cli
+	term *terminal
+}
+
+// place holds cairn's own directories of this user.
+type place struct{ data, config, cache, state string }
+
+func findPlaces() (place, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return place{}, fmt.Errorf("find the home directory: %w", err)
+	}
+	dir := func(variable, otherwise string) string {
+		if base := os.Getenv(variable); filepath.IsAbs(base) {
+			return filepath.Join(base, "cairn")
+		}
+		return filepath.Join(home, otherwise, "cairn")
+	}
+	return place{
+		data:   dir("XDG_DATA_HOME", ".local/share"),
+		config: dir("XDG_CONFIG_HOME", ".config"),
+		cache:  dir("XDG_CACHE_HOME", ".cache"),
+		state:  dir("XDG_STATE_HOME", ".local/state"),
+	}, nil
+}
+
+// defaultRepository is where backups go when no repository is named, and
+// defaultKey the key file that opens it.
+func (p place) defaultRepository() string { return filepath.Join(p.data, "repository") }
+func (p place) defaultKey() string        { return filepath.Join(p.config, "repository.key") }
+
+// location returns the repository that the command line or the environment
+// names, or else the default one.
+func (g *globals) location() (string, error) {
+	if g.cli.Repo == "" {
+		p, err := findPlaces()
+		return p.defaultRepository(), err
+	}
+	if scheme, _, ok := strings.Cut(g.cli.Repo, "://"); ok {
+		return "", fmt.Errorf("repository %s: %s is not a kind of store that this version knows; name a directory", g.cli.Repo, scheme)
+	}
+	return filepath.Abs(g.cli.Repo)
+}
+
+// openStore opens the store at path, which must be there.
+func openStore(path string) (repository.Store, error) {
+	state, err := local.Inspect(path)
+	switch {
+	case err != nil:
+		return repository.Store{}, fmt.Errorf("repository %s: %w", path, err)
+	case state != local.Ours:
+		return repository.Store{}, fmt.Errorf("%w at %s", repository.ErrNotFound, path)
+	}
+	s, err := local.Open(path, local.Options{})
+	if err != nil {
+		return repository.Store{}, fmt.Errorf("repository %s: %w", path, err)
+	}
+	return repository.Store{Backend: s, Register: s}, nil
+}
+
+// createStore makes the directory at path, if need be, and opens it.
+func createStore(path string) (repository.Store, error) {
+	state, err := local.Inspect(path)
+	if err != nil {
+		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
+	}
+	if state == local.Foreign {
+		return repository.Store{}, fmt.Errorf("create repository %s: the directory holds something else; name an empty or a new one", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
+	}
+	if err := local.Create(path); err != nil {
+		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
+	}
+	return openStore(path)
+}
+
+// session is an open repository and where everything that belongs to it lies.
+type session struct {
+	*repository.Repository
+	path     string
+	keyFile  string
+	places   place
+	store    repository.Store
+	warnings int
+}
+
+// open opens the repository for a verb. What it warns about is counted.
+func (g *globals) open(ctx context.Context) (*session, error) {
+	p, err := findPlaces()
+	if err != nil {
+		return nil, err
+	}
+	return g.openWithCache(ctx, p.cache)
+}
+
+// openWithCache is open with the index cache in another place.
+func (g *globals) openWithCache(ctx context.Context, cache string) (*session, error) {
+	path, err := g.location()
+	if err != nil {
+		return nil, err
+	}
+	p, err := findPlaces()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := g.findSecret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if g.cli.Repo == "" && secret.keyFile == "" {
+		secret.keyFile = p.defaultKey()
+	}
+	store, err := openStore(path)
+	if err != nil {
+		return nil, err
+	}
+	p.cache = cache
+	v := &session{path: path, store: store, places: p, keyFile: secret.keyFile}
+	if err := v.unlock(ctx, g, secret); err != nil {
+		return nil, errors.Join(fmt.Errorf("repository %s: %w", path, err), store.Backend.Close())
+	}
+	return v, nil
+}
+
+func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
+	u, err := s.unlocker(g.term)
+	if err != nil {
+		return err
+	}
+	o := repository.Options{
+		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
+		Command: strings.Join(os.Args, " "),
+		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting,
+		Warn: func(err error) {
+			v.warnings++
+			g.term.warn("warning: %v", err)
+		},
+	}
+	o.Host, o.User = identity()
+	if g.cli.AcceptRollback {
+		o.Rollback = locking.AcceptRollback
+	}
+	v.Repository, err = repository.Open(ctx, v.store, o)
+	return err
+}
+
+// close gives up the repository, joining what goes wrong to err.
+func (v *session) close(err *error) {
+	*err = errors.Join(*err, v.Repository.Close(), v.store.Backend.Close())
+}
+
+// waiting says whom the run is waiting for.
+func (g *globals) waiting(w locking.Waiting) {
+	line := fmt.Sprintf("waiting for %s@%s, who writes to the repository since %s",
+		w.Holder.User, w.Holder.Host, w.Holder.Since.Local().Format("15:04:05"))
+	if g.term.live {
+		g.term.status(line)
+	} else if w.Waited == 0 {
+		g.term.warn("%s", line)
+	}
+}
+
+// identity returns this host's and this user's names, as far as they are known.
+func identity() (host, login string) {
+	host, _ = os.Hostname()
+	if u, err := user.Current(); err == nil {
+		login = u.Username
+	}
+	return host, login
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/term"
+)
+
+// terminal is what a person sees: results on out, everything else on err. On
+// a terminal, err ends in a line that is drawn again and again.
+type terminal struct {
+	out, err io.Writer
+	live     bool // err is a terminal
+	outIsTTY bool
+
+	mu    sync.Mutex
+	drawn bool // a live line stands on the terminal; guarded by mu
+}
+
+func newTerminal() *terminal {
+	return &terminal{
+		out: os.Stdout, err: os.Stderr,
+		live:     term.IsTerminal(int(os.Stderr.Fd())),
+		outIsTTY: term.IsTerminal(int(os.Stdout.Fd())),
+	}
+}
+
+// warn prints one line that begins with the program's name.
+func (t *terminal) warn(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.erase()
+	fmt.Fprintf(t.err, "cairn: "+format+"\n", args...)
+}
+
+// erase removes the live line. It needs mu.
+func (t *terminal) erase() {
+	if t.drawn {
+		fmt.Fprint(t.err, "\r\x1b[K")
+		t.drawn = false
+	}
+}
+
+// clear removes the live line.
+func (t *terminal) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.erase()
+}
+
+// status draws line in place of the one before, cut to the terminal's width.
+func (t *terminal) status(line string) {
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.erase()
+	fmt.Fprint(t.err, "\r"+clip(line, width-1))
+	t.drawn = true
+}
+
+// clip cuts line to at most width characters.
+func clip(line string, width int) string {
+	runes := []rune(line)
+	if len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// follow calls draw a few times a second and shows what it returns, until the
+// function that follow returns is called.
+func (t *terminal) follow(quiet bool, draw func() string) (stop func()) {
+	if quiet || !t.live {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				t.status(draw())
+			case <-done:
+				t.clear()
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		group.Wait()
+	}
+}
+
+// json prints one value as one line.
+func (t *terminal) json(v any) error { return writeJSON(t.out, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// name returns a name as it may be shown: as it is, or quoted where it could
+// be taken for something else or disturb a terminal.
+func name(s string) string {
+	quoted := strconv.QuoteToGraphic(s)
+	if quoted == `"`+s+`"` && s != "" {
+		return s
+	}
+	return quoted
+}
+
+// size returns a number of bytes for people.
+func size(n uint64) string { return humanize.IBytes(n) }
+
+// count returns "1 file", "2 files", "12,345 files".
+func count(n uint64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	many := one + "s"
+	if strings.HasSuffix(one, "y") {
+		many = strings.TrimSuffix(one, "y") + "ies"
+	}
+	return humanize.Comma(int64(n)) + " " + many
+}
+
+// took returns a duration for people.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// wait is a duration, or 0 without a unit.
+type wait time.Duration
+
+// UnmarshalText reads "1h30m" or "0".
+func (w *wait) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a time such as 30s, 10m or 1h", text)
+	}
+	*w = wait(d)
+	return nil
+}

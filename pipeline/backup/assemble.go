@@ -1,0 +1,141 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/pipeline/packer"
+	"cairn/pipeline/walk"
+)
+
+// assembly takes slots in archive order and writes the archive's tree. It is
+// one goroutine's.
+type assembly struct {
+	framer *packer.Framer // of metadata
+	tree   *archive.Writer
+	links  map[walk.FileID]*archive.Entry // the first name of every hard-linked file
+	count  *Progress
+	warn   func(path string, err error)
+}
+
+func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run) *assembly {
+	a := &assembly{framer: framer, links: map[walk.FileID]*archive.Entry{}, count: r.progress, warn: r.warn}
+	a.tree = archive.NewWriter(seed, a.put(ctx))
+	return a
+}
+
+// put stores one metadata chunk.
+func (a *assembly) put(ctx context.Context) func([]byte) (objects.ID, error) {
+	return func(plain []byte) (objects.ID, error) { return a.framer.Put(ctx, plain) }
+}
+
+// run consumes slots until the channel closes, and finishes the tree. All
+// metadata chunks have been handed to the Packer when it returns nil.
+func (a *assembly) run(ctx context.Context, runs <-chan []*slot) (archive.Root, error) {
+	for {
+		select {
+		case slots, more := <-runs:
+			if !more {
+				return a.finish(ctx)
+			}
+			for _, s := range slots {
+				if err := a.take(ctx, s); err != nil {
+					return archive.Root{}, err
+				}
+			}
+		case <-ctx.Done():
+			return archive.Root{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (a *assembly) finish(ctx context.Context) (archive.Root, error) {
+	root, err := a.tree.Finish()
+	if err != nil {
+		return archive.Root{}, fmt.Errorf("finish archive: %w", err)
+	}
+	return root, a.framer.Flush(ctx)
+}
+
+// take waits until s is ready and adds its entry to the tree.
+func (a *assembly) take(ctx context.Context, s *slot) error {
+	if err := a.complete(ctx, s); err != nil {
+		return err
+	}
+	if s.failed {
+		return nil
+	}
+	if s.first != nil {
+		a.links[*s.first] = s.entry
+	}
+	if err := a.tree.Add(s.entry); err != nil {
+		return fmt.Errorf("archive %s: %w", s.path, err)
+	}
+	a.count.count(s.entry)
+	return nil
+}
+
+// complete fills in what the readers found.
+func (a *assembly) complete(ctx context.Context, s *slot) error {
+	switch {
+	case s.batch != nil:
+		return wait(ctx, s.batch.done)
+	case s.big != nil:
+		return a.completeBig(ctx, s)
+	case s.twin != nil:
+		first, ok := a.links[*s.twin]
+		if !ok {
+			s.failed = true // its first name could not be read, and said so
+			return nil
+		}
+		s.entry.Size, s.entry.Content, s.entry.Xattrs, s.entry.Changed = first.Size, first.Content, first.Xattrs, first.Changed
+	}
+	return nil
+}
+
+// completeBig collects a big file's extents as its segments are stored.
+func (a *assembly) completeBig(ctx context.Context, s *slot) error {
+	content := archive.NewContentWriter(a.put(ctx))
+	for {
+		var seg *segment
+		var more bool
+		select {
+		case seg, more = <-s.big.segments:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !more {
+			break
+		}
+		if seg.restart {
+			content = archive.NewContentWriter(a.put(ctx))
+			continue
+		}
+		if err := wait(ctx, seg.done); err != nil {
+			return err
+		}
+		for _, x := range seg.extents {
+			if err := content.Add(x); err != nil {
+				return fmt.Errorf("list chunks of %s: %w", s.path, err)
+			}
+		}
+	}
+	if s.failed = s.big.result.failed; s.failed {
+		return nil
+	}
+	var err error
+	s.big.result.fill(s.entry)
+	s.entry.Content, err = content.Finish()
+	return err
+}
+
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

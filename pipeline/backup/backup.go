@@ -1,0 +1,257 @@
+// Package backup makes archives: it walks the roots, takes over what has not
+// changed, stores what has, and commits the result.
+//
+//	walk ─ compare with the previous archive ─┬ unchanged ───────────────┐
+//	                                          ├ small files ─ workers ───┤ in archive order
+//	                                          └ big files ─ readers ─ workers
+//	                                                        entries → tree → commit
+//
+// The scan makes a slot for every entry, in order; the assembly takes the
+// slots in the same order and waits for each one's content. Every stage has a
+// fixed width. Memory: the packs of package packer, and for each worker one
+// small file, two frames and an encoder, for each reader and worker two
+// segments, and the slots that the scan is ahead.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/chunker"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+	"cairn/pipeline/packer"
+	"cairn/pipeline/repository"
+	"cairn/pipeline/walk"
+)
+
+const (
+	readers       = 2    // big files read at the same time
+	segmentsAhead = 1024 // segments of one file that may wait for the assembly
+)
+
+// Options say what to back up and how. Roots, Archive and Now are required.
+type Options struct {
+	Roots   []walk.Root
+	Walk    walk.Options   // what to leave out
+	Archive record.Archive // name, host, user, series and what else people say of it
+	Now     func() time.Time
+
+	ReadAll bool // read every file, whatever the previous archive says
+	DryRun  bool // compare only: read no content, store nothing
+
+	Workers    int // goroutines that compress and seal; 0: one for each processor
+	Uploads    int // packs stored at the same time; 0: 2
+	PackTarget int // bytes; 0: 16 MiB
+	Level      pack.Level // 0: pack.Fastest
+
+	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil
+	Progress *Progress                    // counts as the run goes; may be nil
+}
+
+// run is one backup under way.
+type run struct {
+	o         Options
+	stopping  func() bool // whether to end early
+	repo      *repository.Repository
+	packer    *packer.Packer // nil in a dry run
+	cut       *chunker.Chunker
+	frameSize int
+	buffers   chan *buffer
+	progress  *Progress
+	spill     *spill     // nil in a dry run
+	warning   sync.Mutex // serialises Options.Warn
+}
+
+// Run makes one archive and commits it. Files that cannot be read are warned
+// about and left out; any other error ends the run, and nothing that was
+// committed before is touched.
+//
+// When stop ends, the run ends early: what it has reached is committed as a
+// checkpoint, from which the next run goes on. When ctx ends, nothing is
+// committed any more.
+func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (record.Archive, Summary, error) {
+	r, err := newRun(repo, o)
+	if err != nil {
+		return record.Archive{}, Summary{}, err
+	}
+	r.stopping = func() bool { return stop.Err() != nil }
+	begin := o.Now()
+	if o.DryRun {
+		err := r.compare(ctx)
+		return record.Archive{}, r.summary(begin), err
+	}
+	a, err := r.write(ctx, stop, begin)
+	return a, r.summary(begin), err
+}
+
+func newRun(repo *repository.Repository, o Options) (*run, error) {
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Uploads == 0 {
+		o.Uploads = 2
+	}
+	if o.PackTarget == 0 {
+		o.PackTarget = 16 << 20
+	}
+	if o.Level == 0 {
+		o.Level = pack.Fastest
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	cut, err := chunker.New(repo.Keys.ChunkerKey(), chunker.Params{Unit: repo.Config.ChunkUnit})
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	r := &run{o: o, repo: repo, cut: cut, frameSize: int(repo.Config.FrameSize), progress: o.Progress}
+	n := 2*readers + 2*o.Workers
+	r.buffers = make(chan *buffer, n)
+	for range n {
+		r.buffers <- &buffer{}
+	}
+	return r, nil
+}
+
+// write makes the archive and commits it.
+func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archive, err error) {
+	if err := r.repo.Sync(stop); err != nil {
+		return a, err
+	}
+	w, ctx, err := r.repo.Begin(ctx, stop)
+	if err != nil {
+		return a, err
+	}
+	defer func() { err = errors.Join(err, w.End(context.WithoutCancel(ctx))) }()
+	root, err := r.store(ctx, stop, w)
+	if err != nil {
+		return a, err
+	}
+	a = r.describe(root, begin)
+	return a, w.Commit(ctx, &record.Commit{Made: a.End, Archives: []record.Archive{a}, Removed: r.superseded()})
+}
+
+// store reads and stores everything that the archive needs.
+func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Root, error) {
+	p, ctx := packer.New(ctx, packer.Options{
+		Keys: r.repo.Keys, Store: r.repo.Backend(), Index: r.repo.Index,
+		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level,
+		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },
+	})
+	r.packer = p
+	root, err := r.fill(ctx)
+	packs, closeErr := p.Close(ctx)
+	if closeErr != nil {
+		return root, closeErr // the cause; err is what it did to the others
+	}
+	w.Add(packs)
+	return root, err
+}
+
+// fill runs the stages, and hands everything they made to the Packer.
+func (r *run) fill(ctx context.Context) (archive.Root, error) {
+	framer, err := r.packer.NewFramer(objects.Data)
+	if err != nil {
+		return archive.Root{}, err
+	}
+	r.spill = &spill{cut: r.cut, framer: framer}
+	root, err := r.stages(ctx)
+	if err != nil {
+		return archive.Root{}, err
+	}
+	return root, r.spill.flush(ctx)
+}
+
+// stages runs walk, readers, workers and assembly until the tree is complete.
+func (r *run) stages(ctx context.Context) (archive.Root, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	var (
+		work  = make(chan job, r.o.Workers)
+		big   = make(chan *bigJob)
+		slots = make(chan []*slot, runsAhead)
+		root  archive.Root
+		feed  sync.WaitGroup // of work: the scan and the readers
+	)
+	feed.Add(1 + readers)
+	group.Go(func() error {
+		defer feed.Done()
+		defer close(slots)
+		defer close(big)
+		return r.scan(ctx, scan{slots: slots, work: work, big: big})
+	})
+	for range readers {
+		group.Go(func() error {
+			defer feed.Done()
+			return r.readBig(ctx, big, work)
+		})
+	}
+	group.Go(func() error {
+		feed.Wait()
+		close(work)
+		return nil
+	})
+	for range r.o.Workers {
+		group.Go(func() error { return r.work(ctx, work) })
+	}
+	group.Go(func() (err error) {
+		root, err = r.assemble(ctx, slots)
+		return err
+	})
+	err := group.Wait()
+	return root, err
+}
+
+func (r *run) scan(ctx context.Context, s scan) error {
+	previous := openPrevious(ctx, r.repo, r.earlier(), r.warn)
+	defer previous.close()
+	s.r, s.previous = r, previous
+	s.lists = archive.NewReader(archive.Root{}, r.repo.NewMetaReader().Fetch(ctx))
+	s.names, s.hasher, s.links = newNames(), r.repo.Keys.NewHasher(), map[walk.FileID]*link{}
+	return s.run(ctx)
+}
+
+func (r *run) readBig(ctx context.Context, big <-chan *bigJob, work chan<- job) error {
+	rd := &reader{r: r, cut: r.cut, work: work}
+	for b := range big {
+		if err := rd.read(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) work(ctx context.Context, work <-chan job) error {
+	framer, err := r.packer.NewFramer(objects.Data)
+	if err != nil {
+		return err
+	}
+	w := &worker{r: r, cut: r.cut, framer: framer}
+	return w.run(ctx, work)
+}
+
+func (r *run) assemble(ctx context.Context, slots <-chan []*slot) (archive.Root, error) {
+	framer, err := r.packer.NewFramer(objects.Meta)
+	if err != nil {
+		return archive.Root{}, err
+	}
+	return newAssembly(ctx, framer, r.repo.Keys.TreeSeed(), r).run(ctx, slots)
+}
+
+func (r *run) warn(path string, err error) {
+	r.progress.Warnings.Add(1)
+	if r.o.Warn == nil {
+		return
+	}
+	r.warning.Lock()
+	defer r.warning.Unlock()
+	r.o.Warn(path, err)
+}

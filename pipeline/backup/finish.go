@@ -1,0 +1,109 @@
+package backup
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/record"
+	"cairn/pipeline/repository"
+	"cairn/pipeline/walk"
+)
+
+// compare is a dry run: it walks and compares, and stores nothing.
+func (r *run) compare(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	slots := make(chan []*slot, runsAhead)
+	group.Go(func() error {
+		defer close(slots)
+		return r.scan(ctx, scan{slots: slots})
+	})
+	group.Go(func() error {
+		for batch := range slots {
+			for _, s := range batch {
+				r.progress.count(s.entry)
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// describe completes the archive's descriptor.
+func (r *run) describe(root archive.Root, begin time.Time) record.Archive {
+	a := r.o.Archive
+	a.Kind = record.Full
+	if r.stopping() {
+		a.Kind = record.Checkpoint
+	}
+	a.Roots = roots(r.o.Roots)
+	a.Start, a.End = begin, r.o.Now()
+	a.Tree, a.Level = root.ID, root.Level
+	a.Entries, a.Files, a.Dirs, a.Size = root.Entries, root.Files, root.Dirs, root.Size
+	a.NewData, a.NewStored = r.packer.Stats.Raw.Load(), r.packer.Stats.Stored.Load()
+	a.Warnings = r.progress.Warnings.Load()
+	return a
+}
+
+func roots(plan []walk.Root) []record.Root {
+	var out []record.Root
+	for _, root := range plan {
+		out = append(out, record.Root{Source: root.Source, Path: root.Path})
+	}
+	return out
+}
+
+// earlier returns the archives of the same source that this run can build on:
+// the newest full one, and before it the newest checkpoint if that is newer
+// still.
+func (r *run) earlier() []repository.Archive {
+	var full, checkpoint []repository.Archive
+	for _, a := range r.sameSource() { // the oldest first
+		if a.Kind == record.Checkpoint {
+			checkpoint = []repository.Archive{a}
+		} else {
+			full, checkpoint = []repository.Archive{a}, nil
+		}
+	}
+	return append(checkpoint, full...)
+}
+
+// sameSource returns the archives of the same source, the oldest first.
+func (r *run) sameSource() []repository.Archive {
+	mine := r.o.Archive
+	mine.Roots = roots(r.o.Roots)
+	return slices.DeleteFunc(r.repo.Archives(), func(a repository.Archive) bool {
+		return !repository.SameSource(&a.Archive, &mine)
+	})
+}
+
+// superseded returns the checkpoints that are of no use once this run has
+// committed.
+func (r *run) superseded() []objects.ID {
+	var ids []objects.ID
+	for _, old := range r.sameSource() {
+		if old.Kind == record.Checkpoint {
+			ids = append(ids, old.ID)
+		}
+	}
+	return ids
+}
+
+func (r *run) summary(begin time.Time) Summary {
+	c := r.progress
+	s := Summary{
+		Files: c.Files.Load(), Dirs: c.Dirs.Load(), Others: c.Others.Load(),
+		New: c.New.Load(), Changed: c.Changed.Load(), Unchanged: c.Unchanged.Load(),
+		Bytes: c.Bytes.Load(), Read: c.Read.Load(), Warnings: c.Warnings.Load(),
+		Took: r.o.Now().Sub(begin), Interrupted: r.stopping(),
+	}
+	if r.packer != nil {
+		p := &r.packer.Stats
+		s.NewChunks, s.NewBytes, s.Stored, s.Packs = p.Chunks.Load(), p.Raw.Load(), p.Stored.Load(), p.Packs.Load()
+	}
+	return s
+}

@@ -1,0 +1,28 @@
+package backup
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// nextData returns the next stretch of data at or after at: where it begins
+// and ends. What lies before it is a hole; with from = to = size there is only
+// a hole left. File systems that know no holes report none.
+func nextData(f *os.File, at, size int64) (from, to int64, err error) {
+	from, err = f.Seek(at, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return size, size, nil
+	case errors.Is(err, unix.EINVAL):
+		return at, size, nil
+	case err != nil:
+		return 0, 0, err
+	}
+	to, err = f.Seek(from, unix.SEEK_HOLE)
+	if errors.Is(err, unix.ENXIO) {
+		err, to = nil, size // cut short meanwhile: reading will tell
+	}
+	return min(from, size), min(to, size), err
+}

@@ -1,0 +1,271 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cairn/objects/archive"
+	"cairn/objects/crypt"
+	"cairn/pipeline/walk"
+)
+
+const (
+	smallFile  = 1 << 20 // files up to this size, in bytes, are read whole, in batches
+	batchBytes = 1 << 20
+	batchFiles = 128
+	runSlots   = 128 // slots handed to the assembly at a time
+	runsAhead  = 64  // how many times that the scan may be ahead
+
+	// A batch must be on its way before the scan can be stopped by the
+	// assembly waiting for it: long before runsAhead·runSlots slots.
+	batchReach = 2048
+)
+
+// scan walks the roots, compares what it finds with the previous archive and
+// makes the slots. It is one goroutine's.
+type scan struct {
+	r        *run
+	previous *previous
+	lists    *archive.Reader // of chunks
+	names    *names
+	hasher   *crypt.Hasher
+	links    map[walk.FileID]*link
+	slots    chan<- []*slot
+	work     chan<- job
+	big      chan<- *bigJob
+
+	out   []*slot // not yet handed over
+	open  *batch  // not yet handed over
+	reach int     // slots since the first of open
+}
+
+// link is a set of hard links of which some names were seen.
+type link struct {
+	id   archive.Link
+	left uint64 // names not seen yet
+}
+
+// run makes slots until the walk ends or the run is asked to stop.
+func (s *scan) run(ctx context.Context) error {
+	for item, err := range walk.Walk(ctx, s.r.o.Roots, s.r.o.Walk) {
+		if err != nil {
+			return err
+		}
+		if s.r.stopping() {
+			break
+		}
+		if item.Err != nil {
+			s.r.warn(item.Source, item.Err)
+		}
+		if item.Stat.Type == 0 || item.Stat.Type == walk.Socket {
+			continue
+		}
+		if err := s.item(ctx, item); err != nil {
+			return err
+		}
+	}
+	if err := s.dispatch(ctx); err != nil {
+		return err
+	}
+	return s.hand(ctx)
+}
+
+// item makes the slot of one item.
+func (s *scan) item(ctx context.Context, item *walk.Item) error {
+	if s.r.progress.Entries.Add(1)%256 == 0 {
+		path := item.Source
+		s.r.progress.Current.Store(&path)
+	}
+	old := s.previous.at(item.Path)
+	sl := &slot{entry: s.entry(item), path: item.Source}
+	twin := s.hardLink(sl, item)
+	if s.unchanged(old, item) {
+		s.reuse(sl.entry, old)
+		return s.emit(ctx, sl)
+	}
+	s.r.progress.differs(sl.entry, old)
+	switch {
+	case s.r.o.DryRun:
+	case twin != nil:
+		sl.twin = twin
+	case sl.entry.Type == archive.File:
+		if err := s.read(ctx, sl, item); err != nil {
+			return err
+		}
+	default:
+		err := s.describe(ctx, sl.entry, item)
+		var store *storeError
+		if errors.As(err, &store) {
+			return err
+		}
+		if err != nil {
+			s.r.warn(item.Source, err)
+			return nil
+		}
+	}
+	return s.emit(ctx, sl)
+}
+
+// entry describes item, all but what must be read.
+func (s *scan) entry(item *walk.Item) *archive.Entry {
+	e := &archive.Entry{Path: item.Path}
+	setStat(e, &item.Stat)
+	e.Owner = s.names.owner(item.Stat.UID, item.Stat.GID)
+	e.Racy = racy(&item.Stat, s.r.o.Now())
+	return e
+}
+
+// reuse takes over what the times of an unchanged entry vouch for.
+func (s *scan) reuse(e, old *archive.Entry) {
+	vouched := old.Clone()
+	e.Content, e.Target, e.Xattrs, e.Attrs = vouched.Content, vouched.Target, vouched.Xattrs, vouched.Attrs
+	if e.Type == archive.File {
+		s.r.progress.Unchanged.Add(1)
+	}
+}
+
+// describe reads what belongs to an entry that is no file.
+func (s *scan) describe(ctx context.Context, e *archive.Entry, item *walk.Item) (err error) {
+	if e.Type == archive.Symlink {
+		if e.Target, err = item.Readlink(); err != nil {
+			return err
+		}
+	}
+	list, errs := item.Xattrs()
+	e.Xattrs, err = s.r.xattrs(ctx, item.Source, list, errs)
+	return err
+}
+
+// granularity is within how long of a change a second one may leave the time
+// stamps as they are: file systems take them from a clock that ticks every
+// 1 to 10 ms.
+const granularity = 20 * time.Millisecond
+
+// racy reports whether the file may still change without its times showing
+// it.
+func racy(st *walk.Stat, now time.Time) bool {
+	return latest(st).Add(granularity).After(now)
+}
+
+func latest(st *walk.Stat) time.Time {
+	m := time.Unix(st.ModTime.Sec, int64(st.ModTime.Nsec))
+	c := time.Unix(st.ChangeTime.Sec, int64(st.ChangeTime.Nsec))
+	if m.After(c) {
+		return m
+	}
+	return c
+}
+
+// hardLink marks sl as one of a set's names. If an earlier slot has the
+// content of the file, the result names the set.
+func (s *scan) hardLink(sl *slot, item *walk.Item) *walk.FileID {
+	if item.Stat.Links < 2 || item.Stat.Type == walk.Directory {
+		return nil
+	}
+	key := item.Stat.ID
+	l, seen := s.links[key]
+	if !seen {
+		id := s.hasher.SumLabel("link", []byte(item.Path)) // FORMAT.md §8.2
+		l = &link{id: archive.Link(id[:len(archive.Link{})]), left: item.Stat.Links}
+		s.links[key] = l
+		sl.first = &key
+	}
+	if l.left--; l.left == 0 {
+		delete(s.links, key)
+	}
+	sl.entry.HasLink, sl.entry.Link = true, l.id
+	if !seen || item.Stat.Type != walk.File {
+		return nil
+	}
+	return &key
+}
+
+// unchanged reports whether old still describes item, content included, and
+// the repository still has everything that it refers to.
+func (s *scan) unchanged(old *archive.Entry, item *walk.Item) bool {
+	if old == nil || old.Racy || old.Partial || old.Changed || s.r.o.ReadAll || !sameEntry(old, item) {
+		return false
+	}
+	if !s.known(&old.Content) {
+		return false
+	}
+	for i := range old.Xattrs {
+		if c := old.Xattrs[i].Spilled; c != nil && !s.known(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// known reports whether every chunk of c is in a pack. Lists of chunks are
+// read, which shows that they are there.
+func (s *scan) known(c *archive.Content) bool {
+	for x, err := range s.lists.Extents(c) {
+		if err != nil {
+			return false
+		}
+		if x.Hole {
+			continue
+		}
+		if ok, err := s.r.repo.Index.Has(x.ID); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// read hands a file to those who read it.
+func (s *scan) read(ctx context.Context, sl *slot, item *walk.Item) error {
+	src := source{item: *item}
+	if item.Stat.Size <= smallFile && !sparse(&item.Stat) {
+		if s.open == nil {
+			s.open = &batch{done: make(chan struct{})}
+		}
+		sl.batch = s.open
+		s.open.slots = append(s.open.slots, sl)
+		s.open.files = append(s.open.files, src)
+		s.open.bytes += item.Stat.Size
+		return nil
+	}
+	sl.big = &bigJob{file: src, segments: make(chan *segment, segmentsAhead)}
+	// Nothing may wait behind this send that the assembly needs first.
+	if err := s.dispatch(ctx); err != nil {
+		return err
+	}
+	return send(ctx, s.big, sl.big)
+}
+
+// emit puts sl in order.
+func (s *scan) emit(ctx context.Context, sl *slot) error {
+	s.out = append(s.out, sl)
+	if s.open != nil {
+		s.reach++
+		if s.open.bytes >= batchBytes || len(s.open.slots) >= batchFiles || s.reach >= batchReach {
+			if err := s.dispatch(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if len(s.out) >= runSlots {
+		return s.hand(ctx)
+	}
+	return nil
+}
+
+// dispatch gives the open batch to the workers.
+func (s *scan) dispatch(ctx context.Context) error {
+	if s.open == nil {
+		return nil
+	}
+	b := s.open
+	s.open, s.reach = nil, 0
+	return send(ctx, s.work, job{batch: b})
+}
+
+// hand gives the slots made so far to the assembly.
+func (s *scan) hand(ctx context.Context) error {
+	out := s.out
+	s.out = make([]*slot, 0, runSlots)
+	return send(ctx, s.slots, out)
+}

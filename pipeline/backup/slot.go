@@ -1,0 +1,51 @@
+package backup
+
+import (
+	"cairn/objects/archive"
+	"cairn/pipeline/walk"
+)
+
+// A slot is one place in the archive's order. The scan makes slots in order;
+// the assembly takes them in the same order, waiting for each to be ready, so
+// that no lock and no sorting is needed in between.
+type slot struct {
+	entry *archive.Entry
+	path  string // of the source, for people
+
+	// At most one of these is set; with none the entry is complete.
+	batch *batch       // a small file, read with its neighbours
+	big   *bigJob      // a file of its own
+	twin  *walk.FileID // a further name of a file that an earlier slot reads
+
+	// first is set on the slot that other slots' twin points at.
+	first *walk.FileID
+
+	failed bool // the entry is left out; written before the slot is ready
+}
+
+// A batch is a group of small files that one worker reads in one go.
+type batch struct {
+	slots []*slot
+	files []source
+	bytes int64
+	done  chan struct{} // closed when every slot of the batch is ready
+}
+
+// A bigJob is a file whose pieces several workers store at the same time.
+// The reader sends segments in order and closes the channel; result is valid
+// then.
+type bigJob struct {
+	file     source
+	segments chan *segment
+	result   readResult
+}
+
+// A segment is a stretch of a big file that one worker stores.
+type segment struct {
+	restart bool // the file changed: forget the segments before this one
+
+	buffer  *buffer // nil when the segment has no data
+	data    []byte  // the chunks, one behind another; aliases buffer
+	extents []archive.Extent
+	done    chan struct{} // closed when the extents have their IDs
+}

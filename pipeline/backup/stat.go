@@ -1,0 +1,40 @@
+package backup
+
+import (
+	"cairn/objects/archive"
+	"cairn/pipeline/walk"
+)
+
+// setStat makes e describe what st says.
+func setStat(e *archive.Entry, st *walk.Stat) {
+	e.Type = archive.Type(st.Type)
+	e.Mode = st.Mode
+	e.ModTime = archive.Time(st.ModTime)
+	e.ChangeTime = archive.Time(st.ChangeTime)
+	e.Inode = st.ID.Inode
+	switch st.Type {
+	case walk.File:
+		e.Size = uint64(st.Size)
+	case walk.Char, walk.Block:
+		e.Major, e.Minor = st.Major, st.Minor
+	}
+}
+
+// sameContent reports whether nothing was written to a file between two looks
+// at it.
+func sameContent(a, b *walk.Stat) bool {
+	return a.Size == b.Size && a.ModTime == b.ModTime && a.ChangeTime == b.ChangeTime
+}
+
+// sameEntry reports whether everything that shows a change is as it was.
+func sameEntry(old *archive.Entry, item *walk.Item) bool {
+	st := &item.Stat
+	return old.Type == archive.Type(st.Type) &&
+		old.ModTime == archive.Time(st.ModTime) &&
+		old.ChangeTime == archive.Time(st.ChangeTime) &&
+		old.Inode == st.ID.Inode &&
+		(st.Type != walk.File || old.Size == uint64(st.Size))
+}
+
+// sparse reports whether the file may have holes.
+func sparse(st *walk.Stat) bool { return st.Blocks*512 < st.Size }

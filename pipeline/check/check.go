@@ -1,0 +1,304 @@
+// Package check says whether a repository holds what its archives need: it
+// trusts no cache and changes nothing.
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/backend"
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+	"cairn/pipeline/packer"
+	"cairn/pipeline/repository"
+
+	"github.com/zeebo/blake3"
+)
+
+// Depth says how much is read.
+type Depth int
+
+const (
+	Structure Depth = iota // headers and metadata, and that every pack has its length
+	ReadData               // every byte of every pack
+)
+
+// Options say how to check.
+type Options struct {
+	Depth    Depth
+	Problem  func(error) // told of everything that is wrong, as it is found; one at a time
+	Progress *Progress   // may be nil
+}
+
+// Progress counts what has been checked so far. Its fields may be read at any
+// time.
+type Progress struct {
+	Packs, PacksTotal       atomic.Uint64
+	Bytes                   atomic.Uint64 // of packs read whole
+	Archives, ArchivesTotal atomic.Uint64
+	Entries                 atomic.Uint64
+}
+
+// Summary says what was found.
+type Summary struct {
+	Packs, Archives, Entries, Bytes uint64
+	Unreferenced                    uint64 // packs that no commit names: left by runs that died, no damage
+	Problems                        uint64
+}
+
+// checker is one check under way.
+type checker struct {
+	repo     *repository.Repository // with an index of its own
+	o        Options
+	progress *Progress
+	problems atomic.Uint64
+
+	mu  sync.Mutex // serialises Options.Problem; guards bad
+	bad map[objects.ID]bool
+}
+
+// Run checks repo, which must have been opened without a cache, so that its
+// index is what the packs say now. Damage is told to Options.Problem and
+// counted; an error means that the check could not go on.
+func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, error) {
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	c := &checker{repo: repo, o: o, progress: o.Progress, bad: map[objects.ID]bool{}}
+	state := repo.State()
+	c.progress.PacksTotal.Store(uint64(len(state.Packs)))
+	c.progress.ArchivesTotal.Store(uint64(len(state.Archives)))
+	stray, err := c.listed(ctx, state)
+	if err == nil {
+		err = c.packs(ctx, state)
+	}
+	if err == nil {
+		err = c.archives(ctx)
+	}
+	return Summary{
+		Packs: c.progress.Packs.Load(), Archives: c.progress.Archives.Load(),
+		Entries: c.progress.Entries.Load(), Bytes: c.progress.Bytes.Load(),
+		Unreferenced: stray, Problems: c.problems.Load(),
+	}, err
+}
+
+func (c *checker) problem(err error) {
+	c.problems.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.o.Problem != nil {
+		c.o.Problem(err)
+	}
+}
+
+// listed compares the packs that are there with those that commits name.
+func (c *checker) listed(ctx context.Context, state *record.State) (stray uint64, err error) {
+	seen := make(map[backend.Key]bool, len(state.Packs))
+	lengths := make(map[backend.Key]int64, len(state.Packs))
+	for id, p := range state.Packs {
+		lengths[packer.Key(id)] = int64(p.Length)
+	}
+	for info, err := range c.repo.Backend().List(ctx, "packs/") {
+		if err != nil {
+			return 0, fmt.Errorf("list packs: %w", err)
+		}
+		want, named := lengths[info.Key]
+		switch {
+		case !named:
+			stray++
+		case info.Size != want:
+			c.problem(fmt.Errorf("%s has %d bytes instead of %d", info.Key, info.Size, want))
+		}
+		seen[info.Key] = true
+	}
+	for key := range lengths {
+		if !seen[key] {
+			c.problem(fmt.Errorf("%s is missing", key))
+		}
+	}
+	return stray, nil
+}
+
+// packs reads the header of every pack, or all of it, and fills the index.
+func (c *checker) packs(ctx context.Context, state *record.State) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.width())
+	for _, p := range state.Packs {
+		group.Go(func() error {
+			err := c.pack(ctx, p)
+			switch {
+			case errors.Is(err, backend.ErrNotExist): // told already
+			case objects.IsCorrupt(err):
+				c.problem(err)
+			case err != nil:
+				return err
+			}
+			c.progress.Packs.Add(1)
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}
+
+// width is how many packs are read at the same time: headers wait for the
+// store, whole packs for the processors.
+func (c *checker) width() int {
+	if c.o.Depth == ReadData {
+		return runtime.GOMAXPROCS(0)
+	}
+	return 32
+}
+
+func (c *checker) pack(ctx context.Context, p record.Pack) error {
+	p.Header = nil // what the pack itself says counts here
+	if c.o.Depth == Structure {
+		h, err := c.repo.Header(ctx, p)
+		if err != nil {
+			return err
+		}
+		return c.repo.Index.Add(packer.IndexPack(p), h)
+	}
+	return c.whole(ctx, p)
+}
+
+// whole reads all of a pack: its name, its header, every frame, every chunk.
+func (c *checker) whole(ctx context.Context, p record.Pack) error {
+	stored, err := c.repo.Backend().Get(ctx, packer.Key(p.ID), backend.Range{})
+	if err != nil {
+		return fmt.Errorf("read pack %s: %w", p.ID, err)
+	}
+	c.progress.Bytes.Add(uint64(len(stored)))
+	if objects.ID(blake3.Sum256(stored)) != p.ID {
+		c.problem(objects.Corrupt("pack "+p.ID.String(), "its bytes do not have the hash that is its name"))
+	}
+	n := pack.PreambleLen + int(p.HeaderLen)
+	if len(stored) < n || objects.ID(blake3.Sum256(stored[:n])) != p.HeaderHash {
+		return objects.Corrupt("pack "+p.ID.String(), "its header is not the one that was committed")
+	}
+	h, err := pack.OpenHeader(c.repo.Keys, stored[:n])
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", p.ID, err)
+	}
+	if err := c.repo.Index.Add(packer.IndexPack(p), h); err != nil {
+		return err
+	}
+	hasher := c.repo.Keys.NewHasher()
+	var raw []byte
+	for i, f := range h.Frames {
+		if raw, err = c.frame(raw, hasher, h, f, stored); err != nil {
+			c.problem(fmt.Errorf("pack %s, frame %d of %d: %w", p.ID, i+1, len(h.Frames), err))
+			c.lost(h.FrameChunks(f))
+		}
+	}
+	return nil
+}
+
+func (c *checker) frame(dst []byte, hasher *crypt.Hasher, h *pack.Header, f pack.Frame, stored []byte) ([]byte, error) {
+	end := uint64(f.Off) + uint64(f.Stored)
+	if end > uint64(len(stored)) {
+		return dst, objects.Corrupt("frame", "the pack ends before it does")
+	}
+	raw, err := c.repo.OpenFrame(dst, h.Kind, h.Keys[f.Key], f, stored[f.Off:end])
+	if err != nil || f.Count == 0 { // padding holds no chunks
+		return raw, err
+	}
+	return raw, pack.Verify(hasher, h.Kind, raw, h.FrameChunks(f))
+}
+
+// lost remembers chunks that cannot be read.
+func (c *checker) lost(chunks []pack.Chunk) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, chunk := range chunks {
+		c.bad[chunk.ID] = true
+	}
+}
+
+// archives walks the tree of every archive.
+func (c *checker) archives(ctx context.Context) error {
+	for _, a := range c.repo.Archives() {
+		if err := c.archive(ctx, a); err != nil {
+			return err
+		}
+		c.progress.Archives.Add(1)
+	}
+	return nil
+}
+
+// archive checks that every entry of a can be read and all its chunks are
+// there.
+func (c *checker) archive(ctx context.Context, a repository.Archive) error {
+	meta := c.repo.NewMetaReader()
+	reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
+	for e, err := range reader.All() {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			c.problem(fmt.Errorf("archive %s: %w", a.Name, err))
+			return nil
+		}
+		c.progress.Entries.Add(1)
+		if err := c.entry(reader, e); err != nil {
+			c.problem(fmt.Errorf("archive %s: %q: %w", a.Name, e.Path, err))
+		}
+	}
+	return nil
+}
+
+// entry checks that every chunk of e is in a pack and was read without error.
+func (c *checker) entry(reader *archive.Reader, e *archive.Entry) error {
+	if err := c.content(reader, &e.Content); err != nil {
+		return err
+	}
+	for i := range e.Xattrs {
+		if spilled := e.Xattrs[i].Spilled; spilled != nil {
+			if err := c.content(reader, spilled); err != nil {
+				return fmt.Errorf("extended attribute %s: %w", e.Xattrs[i].Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) content(reader *archive.Reader, content *archive.Content) error {
+	at := uint64(0)
+	for x, err := range reader.Extents(content) {
+		if err != nil {
+			return err
+		}
+		if !x.Hole {
+			if err := c.chunk(x); err != nil {
+				return fmt.Errorf("bytes %d to %d: %w", at, at+x.Len, err)
+			}
+		}
+		at += x.Len
+	}
+	return nil
+}
+
+func (c *checker) chunk(x archive.Extent) error {
+	if c.bad[x.ID] {
+		return objects.Corrupt("chunk "+x.ID.String(), "the pack that holds it is")
+	}
+	place, ok, err := c.repo.Index.Lookup(x.ID)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("chunk %s %w", x.ID, repository.ErrNoChunk)
+	}
+	if uint64(place.Len) != x.Len {
+		return objects.Corrupt("chunk "+x.ID.String(), "it has %d bytes instead of %d", place.Len, x.Len)
+	}
+	return nil
+}

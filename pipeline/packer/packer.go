@@ -1,0 +1,231 @@
+// Package packer turns chunks into stored packs: the writing half of every
+// command that adds data to a repository.
+//
+// Workers each own a Framer, which names chunks, drops the known ones and
+// gathers the rest into frames (FORMAT.md §7.6). A frame is compressed in the
+// worker and sealed straight into the run's one open pack of its kind; a full
+// pack is stored in the background while the next one fills.
+package packer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/backend"
+	"cairn/index"
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+)
+
+// inlineHeaders is how many bytes of pack headers ride in a commit record
+// (FORMAT.md §9.3).
+const inlineHeaders = 64 << 10
+
+// Store is what a Packer asks of the place where packs are kept.
+type Store interface {
+	Put(ctx context.Context, key backend.Key, parts ...[]byte) error
+}
+
+// Options say where and how packs are written. All fields but Level,
+// Entropy and Before are required.
+type Options struct {
+	Keys      *crypt.Keys
+	Store     Store
+	Index     *index.Index
+	FrameSize int // bytes of plaintext a frame gathers
+	Target    int // bytes of a pack
+	Uploads   int // packs stored at the same time
+	Level     pack.Level
+	Entropy   func() []byte // see pack.Options; called for every pack
+
+	// Before is called before the first pack is stored, once: the place to
+	// take a lock. It may be nil.
+	Before func(context.Context) error
+}
+
+// Stats count what a Packer has stored. They only grow while it runs.
+type Stats struct {
+	Chunks atomic.Uint64 // new chunks
+	Raw    atomic.Uint64 // their plaintext, bytes
+	Stored atomic.Uint64 // bytes of finished packs
+	Packs  atomic.Uint64
+}
+
+// Packer is the writer of one run. Memory: at most 2+Uploads packs.
+type Packer struct {
+	Stats Stats
+
+	o      Options
+	group  *errgroup.Group
+	room   chan struct{} // a token for every pack that may be in memory
+	memory *pack.Buffers
+	before func() error
+	data   openPack
+	meta   openPack
+
+	mu      sync.Mutex
+	packs   []record.Pack // durable; guarded by mu
+	headers int           // bytes of headers in packs; guarded by mu
+}
+
+// New starts a Packer. The context it returns ends when ctx does or when a
+// pack could not be stored, with the reason as its cause; everything that
+// feeds the Packer runs under it. Close must be called to learn whether all
+// was stored.
+func New(ctx context.Context, o Options) (*Packer, context.Context) {
+	p := &Packer{o: o}
+	p.group, ctx = errgroup.WithContext(ctx)
+	p.room = make(chan struct{}, 2+o.Uploads)
+	p.memory = pack.NewBuffers(o.Target, cap(p.room))
+	p.before = sync.OnceValue(func() error {
+		if o.Before == nil {
+			return nil
+		}
+		return o.Before(ctx)
+	})
+	p.data.kind, p.meta.kind = objects.Data, objects.Meta
+	return p, ctx
+}
+
+// openPack is the one pack of its kind that is being filled.
+type openPack struct {
+	kind objects.Kind
+
+	mu      sync.Mutex
+	builder *pack.Builder // nil: none is open; guarded by mu
+}
+
+// add seals one frame into the open pack, opening and closing packs as needed.
+func (p *Packer) add(ctx context.Context, kind objects.Kind, c pack.Compression, payload []byte, chunks []pack.Chunk) error {
+	open := &p.data
+	if kind == objects.Meta {
+		open = &p.meta
+	}
+	for {
+		b, err := p.current(ctx, open)
+		if err != nil {
+			return err
+		}
+		ok, err := b.Add(c, payload, chunks)
+		if ok || err != nil {
+			return err
+		}
+		p.retire(ctx, open, b, pack.ToQuantum)
+	}
+}
+
+// current returns the open builder, beginning a pack when there is none: that
+// waits until there is room for one more.
+func (p *Packer) current(ctx context.Context, open *openPack) (*pack.Builder, error) {
+	open.mu.Lock()
+	defer open.mu.Unlock()
+	if open.builder != nil {
+		return open.builder, nil
+	}
+	select {
+	case p.room <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	o := pack.Options{Target: p.o.Target, Random: rand.Reader, Buffers: p.memory}
+	if p.o.Entropy != nil {
+		o.Entropy = p.o.Entropy()
+	}
+	b, err := pack.NewBuilder(p.o.Keys, open.kind, o)
+	if err != nil {
+		<-p.room
+		return nil, err
+	}
+	open.builder = b
+	return b, nil
+}
+
+// retire closes b, if it is still the open pack, and stores it in the
+// background.
+func (p *Packer) retire(ctx context.Context, open *openPack, b *pack.Builder, padding pack.Padding) {
+	open.mu.Lock()
+	defer open.mu.Unlock()
+	if open.builder != b || b == nil {
+		return
+	}
+	open.builder = nil
+	p.group.Go(func() error {
+		defer func() { <-p.room }()
+		return p.store(ctx, b, padding)
+	})
+}
+
+// store finishes one pack and makes it durable and findable.
+func (p *Packer) store(ctx context.Context, b *pack.Builder, padding pack.Padding) error {
+	if err := p.before(); err != nil {
+		return err
+	}
+	done, err := b.Finish(padding)
+	if err != nil {
+		return err
+	}
+	defer done.Release()
+	if err := p.o.Store.Put(ctx, Key(done.ID), done.Parts...); err != nil {
+		return fmt.Errorf("store pack %s: %w", done.ID, err)
+	}
+	// Durable from here on: should the run die now, the pack is an
+	// unreferenced object that a later run adopts.
+	entry := p.record(done)
+	if err := p.o.Index.Add(IndexPack(entry), done.Header); err != nil {
+		return fmt.Errorf("index pack %s: %w", done.ID, err)
+	}
+	p.Stats.Packs.Add(1)
+	p.Stats.Stored.Add(uint64(done.Size))
+	return nil
+}
+
+// record notes a durable pack for the commit, with its header while there is
+// room for it (FORMAT.md §9.3).
+func (p *Packer) record(done *pack.Pack) record.Pack {
+	entry := record.Pack{
+		ID:         done.ID,
+		Kind:       done.Kind,
+		Length:     uint64(done.Size),
+		HeaderLen:  uint32(len(done.Prefix) - pack.PreambleLen),
+		HeaderHash: done.PrefixHash,
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.headers+len(done.Prefix) <= inlineHeaders {
+		p.headers += len(done.Prefix)
+		entry.Header = append([]byte(nil), done.Prefix...)
+	}
+	p.packs = append(p.packs, entry)
+	return entry
+}
+
+// Close stores what is still open and waits for everything under way. Every
+// Framer must have been flushed. It returns the packs of the run: all of them
+// are durable if the error is nil.
+func (p *Packer) Close(ctx context.Context) ([]record.Pack, error) {
+	for _, open := range []*openPack{&p.data, &p.meta} {
+		p.retire(ctx, open, open.builder, pack.ToPadme)
+	}
+	if err := p.group.Wait(); err != nil {
+		return nil, err
+	}
+	return p.packs, nil
+}
+
+// IndexPack is what the index keeps of a pack.
+func IndexPack(p record.Pack) index.Pack {
+	return index.Pack{ID: p.ID, Kind: p.Kind, Len: int64(p.Length), HeaderLen: p.HeaderLen}
+}
+
+// Key is where the pack named id is stored (FORMAT.md §2).
+func Key(id objects.ID) backend.Key {
+	name := id.String()
+	return backend.Key("packs/" + name[:2] + "/" + name)
+}

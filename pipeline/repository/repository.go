@@ -1,0 +1,175 @@
+// Package repository opens a repository and reads what it holds: the one
+// place where keys, the commit chain, the index cache and the stored packs
+// come together.
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cairn/backend"
+	"cairn/index"
+	"cairn/locking"
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+)
+
+// Errors that callers tell apart.
+var (
+	ErrNotFound   = errors.New("there is no repository")
+	ErrIncomplete = errors.New("the repository was never finished: init was interrupted before anything could be stored in it; run init again")
+	ErrExists     = errors.New("there is a repository already")
+	ErrNoKey      = errors.New("no key fits")
+)
+
+// Store is a place that can hold a repository.
+type Store struct {
+	Backend  backend.Backend
+	Register locking.Register
+}
+
+// Options say how a repository is opened.
+type Options struct {
+	Unlock   Unlocker
+	CacheDir string // holds a folder for each repository
+	StateDir string // holds what was last seen of each repository
+	Rollback locking.Rollback
+
+	Warn func(error) // is told of damage that was healed, and the like; may be nil
+
+	// For others who wait while this process writes, and for waiting for them.
+	Host, User, Command string
+	Wait                time.Duration
+	Waiting             func(locking.Waiting) // may be nil
+}
+
+// Repository is an open repository. Its methods may be called concurrently
+// unless they say otherwise.
+type Repository struct {
+	Config record.Config
+	Keys   *crypt.Keys
+	Index  *index.Index
+
+	store   Store
+	o       Options
+	chain   *locking.Chain
+	news    locking.News
+	openers map[objects.Kind]*pack.Opener
+	rebuild sync.Mutex // held while the index is built anew
+}
+
+// Open opens the repository in store and reads what is in it now. The caller
+// closes it.
+func Open(ctx context.Context, store Store, o Options) (*Repository, error) {
+	r := &Repository{store: store, o: o}
+	if err := r.unlock(ctx); err != nil {
+		return nil, err
+	}
+	r.openers = map[objects.Kind]*pack.Opener{
+		objects.Data: pack.NewOpener(r.Keys, objects.Data),
+		objects.Meta: pack.NewOpener(r.Keys, objects.Meta),
+	}
+	id := r.Config.Repository
+	var err error
+	r.chain, err = locking.New(locking.Options{
+		Register: store.Register, Records: store.Backend, Keys: r.Keys,
+		Witness: locking.NewWitness(filepath.Join(o.StateDir, id.String())), Rollback: o.Rollback,
+		Self: locking.Self(), Look: locking.Look, Warn: r.warn,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	r.Index, err = index.Open(filepath.Join(o.CacheDir, id.String(), "index"), id)
+	return r, err
+}
+
+// Refresh reads what changed since the repository was read last.
+func (r *Repository) Refresh(ctx context.Context) error {
+	news, err := r.chain.Refresh(ctx)
+	if errors.Is(err, locking.ErrNoHead) {
+		err = r.firstHead(ctx, err)
+		if err == nil {
+			news, err = r.chain.Refresh(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.news = news
+	return nil
+}
+
+// firstHead makes the head of a repository whose init died before it did. One
+// that has commits has lost its head, which is damage: missing.
+func (r *Repository) firstHead(ctx context.Context, missing error) error {
+	for _, err := range r.store.Backend.List(ctx, "commits/") {
+		if err != nil {
+			return fmt.Errorf("look for commits: %w", err)
+		}
+		return missing
+	}
+	return r.chain.Init(ctx)
+}
+
+// unlock reads config and finds a key that fits.
+func (r *Repository) unlock(ctx context.Context) error {
+	stored, err := r.store.Backend.Get(ctx, configKey, backend.Range{})
+	if errors.Is(err, backend.ErrNotExist) {
+		return r.missing(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("read config: %w", err)
+	}
+	clear, damaged, err := record.PeekConfig(stored)
+	if err != nil {
+		return err
+	}
+	if damaged {
+		r.warn(errors.New("one of the two copies of config is damaged; the other one is used"))
+	}
+	master, err := r.o.Unlock.unlock(ctx, r, clear.Repository)
+	if err != nil {
+		return err
+	}
+	if r.Keys, err = crypt.Derive(master, clear.Repository, clear.AEAD); err != nil {
+		return err
+	}
+	r.Config, err = record.DecodeConfig(r.Keys, stored)
+	return err
+}
+
+// missing tells a half-made repository from none at all.
+func (r *Repository) missing(ctx context.Context) error {
+	for _, err := range r.store.Backend.List(ctx, "keys/") {
+		if err != nil {
+			return fmt.Errorf("look for a repository: %w", err)
+		}
+		return ErrIncomplete
+	}
+	return ErrNotFound
+}
+
+func (r *Repository) warn(err error) {
+	if r.o.Warn != nil {
+		r.o.Warn(err)
+	}
+}
+
+// Backend returns where the repository's objects are kept.
+func (r *Repository) Backend() backend.Backend { return r.store.Backend }
+
+// State returns what the repository held when it was read last. It must not
+// be changed.
+func (r *Repository) State() *record.State { return r.news.State }
+
+// Close gives up what Open took, except the store. The index cache is kept.
+func (r *Repository) Close() error { return r.Index.Close() }

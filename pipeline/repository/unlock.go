@@ -1,0 +1,135 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"cairn/backend"
+	"cairn/objects"
+	"cairn/objects/crypt"
+)
+
+const configKey backend.Key = "config"
+
+// Unlocker is how a repository is opened: with a key file, a passphrase, or a
+// key file that has a passphrase. The zero Unlocker opens nothing.
+type Unlocker struct {
+	KeyFile []byte // contents of a key file, or nil
+
+	// Passphrase is asked when one is needed; what names what it is for, for
+	// a prompt. The slice is the caller's.
+	Passphrase func(what string) ([]byte, error)
+}
+
+func (u Unlocker) unlock(ctx context.Context, r *Repository, repo objects.RepositoryID) (crypt.Master, error) {
+	if u.KeyFile != nil {
+		return u.fromFile(repo)
+	}
+	return u.fromSlots(ctx, r, repo)
+}
+
+// fromFile opens the key file. Only there may a slot have no passphrase.
+func (u Unlocker) fromFile(repo objects.RepositoryID) (crypt.Master, error) {
+	body, err := crypt.DecodeKeyFile(u.KeyFile)
+	if err != nil {
+		return crypt.Master{}, fmt.Errorf("read key file: %w", err)
+	}
+	names, kdf, err := crypt.PeekSlot(body)
+	if err != nil {
+		return crypt.Master{}, fmt.Errorf("read key file: %w", err)
+	}
+	if names != repo {
+		return crypt.Master{}, fmt.Errorf("%w: the key file is for repository %s, this one is %s", ErrNoKey, names, repo)
+	}
+	var passphrase []byte
+	if !kdf.None() {
+		if passphrase, err = u.Passphrase("the key file"); err != nil {
+			return crypt.Master{}, err
+		}
+	}
+	slot, err := crypt.OpenKeySlot(body, passphrase)
+	if err != nil {
+		return crypt.Master{}, fmt.Errorf("open key file: %w", err)
+	}
+	return slot.Master, nil
+}
+
+// fromSlots tries the passphrase on every slot of the repository.
+func (u Unlocker) fromSlots(ctx context.Context, r *Repository, repo objects.RepositoryID) (crypt.Master, error) {
+	slots, err := r.slots(ctx, repo)
+	if err != nil {
+		return crypt.Master{}, err
+	}
+	if len(slots) == 0 {
+		return crypt.Master{}, fmt.Errorf("%w: this repository has no passphrase; it is opened with its key file (--key-file or CAIRN_KEY_FILE)", ErrNoKey)
+	}
+	if u.Passphrase == nil {
+		return crypt.Master{}, fmt.Errorf("%w: a passphrase is needed", ErrNoKey)
+	}
+	passphrase, err := u.Passphrase("the repository")
+	if err != nil {
+		return crypt.Master{}, err
+	}
+	for _, body := range slots {
+		slot, err := crypt.OpenSlot(body, passphrase)
+		if errors.Is(err, crypt.ErrWrongPassphrase) {
+			continue
+		}
+		if err != nil {
+			r.warn(fmt.Errorf("open slot: %w", err))
+			continue
+		}
+		return slot.Master, nil
+	}
+	return crypt.Master{}, crypt.ErrWrongPassphrase
+}
+
+// slots returns the bodies of the slots that may open this repository.
+func (r *Repository) slots(ctx context.Context, repo objects.RepositoryID) ([][]byte, error) {
+	var bodies [][]byte
+	for info, err := range r.store.Backend.List(ctx, "keys/") {
+		if err != nil {
+			return nil, fmt.Errorf("list keys: %w", err)
+		}
+		body, err := r.slot(ctx, info.Key)
+		if err != nil {
+			r.warn(err)
+			continue
+		}
+		names, kdf, err := crypt.PeekSlot(body)
+		switch {
+		case err != nil:
+			r.warn(fmt.Errorf("read %s: %w", info.Key, err))
+		case names != repo: // FORMAT.md §5.4
+		case kdf.None(): // FORMAT.md §5.3
+			r.warn(fmt.Errorf("%s has no passphrase and is not used: whoever put it there could read everything", info.Key))
+		default:
+			bodies = append(bodies, body)
+		}
+	}
+	return bodies, nil
+}
+
+// slot reads one slot, from whichever of its copies is whole.
+func (r *Repository) slot(ctx context.Context, key backend.Key) ([]byte, error) {
+	id, err := objects.ParseID(strings.TrimPrefix(string(key), "keys/"))
+	if err != nil {
+		return nil, fmt.Errorf("%s is no slot of cairn and is not used: %w", key, err)
+	}
+	stored, err := r.store.Backend.Get(ctx, key, backend.Range{})
+	if err != nil {
+		return nil, fmt.Errorf("read slot: %w", err)
+	}
+	body, damaged, err := crypt.SlotBody(id, stored)
+	if err == nil && damaged {
+		r.warn(fmt.Errorf("one of the two copies of %s is damaged; the other one is used", key))
+	}
+	return body, err
+}
+
+// slotKey is where a slot is stored (FORMAT.md §2).
+func slotKey(body []byte) backend.Key {
+	return backend.Key("keys/" + crypt.SlotName(body).String())
+}
