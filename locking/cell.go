@@ -49,7 +49,7 @@ type cell struct {
 func (c *cell) create(ctx context.Context) error {
 	value, err := record.EncodeHead(c.keys, &record.Head{}, c.random)
 	if err != nil {
-		return fmt.Errorf("encode head: %w", err)
+		return err
 	}
 	_, err = c.register.Swap(ctx, "", value)
 	if err != nil && !errors.Is(err, backend.ErrConflict) && !errors.Is(err, backend.ErrUnknown) {
@@ -136,7 +136,7 @@ type updating struct {
 	cell       *cell
 	transition transition
 	fresh      bool // cell.head was loaded in this call
-	refused    bool // the transition is not possible on a fresh head
+	refused    bool // the transition is not possible, and will not be by trying again
 	unknown    bool // the outcome of a swap was
 }
 
@@ -159,12 +159,13 @@ func (u *updating) try(ctx context.Context) (record.Head, error) {
 		u.refused = err != nil
 		return c.head, err
 	}
-	// Whatever the answer is, the register may hold something else now.
-	c.stale, u.fresh = true, false
 	value, err := record.EncodeHead(c.keys, &next, c.random)
 	if err != nil {
-		return record.Head{}, fmt.Errorf("encode head: %w", err)
+		u.refused = true
+		return record.Head{}, u.inDoubt(err)
 	}
+	// Whatever the answer is, the register may hold something else now.
+	c.stale, u.fresh = true, false
 	tag, err := c.register.Swap(ctx, c.tag, value)
 	if err != nil {
 		u.unknown = u.unknown || errors.Is(err, backend.ErrUnknown)
@@ -192,8 +193,8 @@ func (u *updating) inDoubt(err error) error {
 // A swap with an unknown outcome may: the transition says whether it is needed.
 func passing(ctx context.Context, err error) bool {
 	switch {
-	case ctx.Err() != nil, objects.IsCorrupt(err),
-		errors.Is(err, ErrNoHead), errors.Is(err, objects.ErrNewer):
+	case ctx.Err() != nil, errors.Is(err, ErrNoHead), objects.IsCorrupt(err),
+		errors.Is(err, objects.ErrNewer), errors.Is(err, crypt.ErrNoEpoch):
 		return false
 	case errors.Is(err, backend.ErrUnknown):
 		return true

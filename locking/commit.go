@@ -56,7 +56,7 @@ func (w *Writer) tryCommit(ctx context.Context, c *record.Commit, after After) e
 	}
 	// The record is durable here: a crash leaves it unnamed, or in effect.
 	step := advance{
-		holder: holder, from: stateMark(state), to: link.At, adopted: w.adopted, after: after,
+		holder: holder, from: stateMark(state), to: link.At, adopted: w.accounted(), after: after,
 		contents: contents{snapshot: link.Record.Snapshot != nil, condemns: len(c.Condemned) > 0},
 	}
 	if holder == w.id && after == Release {
@@ -70,6 +70,7 @@ func (w *Writer) tryCommit(ctx context.Context, c *record.Commit, after After) e
 		w.failed(holder, err)
 		return err
 	}
+	w.setOrphans(w.Orphans() - step.adopted)
 	w.committed(ctx, link, after)
 	return nil
 }
@@ -145,8 +146,6 @@ func (w *Writer) committed(ctx context.Context, link Link, after After) {
 		w.chain.options.Warn(fmt.Errorf("remember %s: %w", link.At, err))
 	}
 	w.base = &link.At
-	w.orphans -= min(w.orphans, w.adopted)
-	w.adopted = 0
 	if after == Release {
 		w.enter(over)
 		w.stopHeart()

@@ -42,14 +42,14 @@ type Writer struct {
 	stopHeart context.CancelFunc // ends it
 	held      chan struct{}      // closed when it is to begin
 
-	mu    sync.Mutex
-	state leaseState // guarded by mu
+	mu      sync.Mutex
+	state   leaseState // guarded by mu
+	orphans uint64     // of head, when the lease was taken; guarded by mu
+	adopted uint64     // of these, what the next commit accounts for; guarded by mu
 
-	gate    gate   // one at a time takes the lease, commits or releases
-	beating bool   // held is closed; guarded by gate
-	base    *Mark  // the state that the run was shown last; nil: none; guarded by gate
-	orphans uint64 // of head, when the lease was taken; guarded by gate
-	adopted uint64 // of these, what the next commit accounts for; guarded by gate
+	gate    gate  // one at a time takes the lease, commits or releases
+	beating bool  // held is closed; guarded by gate
+	base    *Mark // the state that the run was shown last; nil: none; guarded by gate
 }
 
 // A leaseState is where a run stands.
@@ -109,24 +109,19 @@ func (w *Writer) Ensure(ctx context.Context) error {
 
 // Orphans returns how many runs may have left durable packs that no commit
 // names, as of the moment when the lease was taken.
-func (w *Writer) Orphans(ctx context.Context) (uint64, error) {
-	if err := w.gate.enter(ctx); err != nil {
-		return 0, err
-	}
-	defer w.gate.leave()
-	return w.orphans, nil
+func (w *Writer) Orphans() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.orphans
 }
 
 // Adopted says that the next commit names every pack that the runs counted by
 // Orphans have left, or that there is none, so that they are not counted
 // any more when it takes effect.
-func (w *Writer) Adopted(ctx context.Context) error {
-	if err := w.gate.enter(ctx); err != nil {
-		return err
-	}
-	defer w.gate.leave()
+func (w *Writer) Adopted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.adopted = w.orphans
-	return nil
 }
 
 // Release ends the run: it gives the lease up if it is held, and waits until
@@ -176,7 +171,7 @@ func (w *Writer) take(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take the lease: %w", err)
 	}
-	w.orphans = head.Orphans
+	w.setOrphans(head.Orphans)
 	if !w.beating {
 		w.beating = true
 		close(w.held)
@@ -234,6 +229,20 @@ func (w *Writer) keepUp(ctx context.Context) error {
 			pause = ttl / 30
 		}
 	}
+}
+
+// setOrphans notes how many orphans are left to account for.
+func (w *Writer) setOrphans(n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.orphans, w.adopted = n, 0
+}
+
+// accounted returns how many orphans the next commit accounts for.
+func (w *Writer) accounted() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.adopted
 }
 
 // lose ends the run's context, unless the run itself gave the lease up.
