@@ -11,19 +11,26 @@ import (
 )
 
 // State is what a repository holds after a generation: what its commit
-// records add up to. The maps are for reading; only Load and Apply change
-// them. It is not for concurrent use while one of these runs.
+// records add up to. The fields are for reading; only Load and Apply
+// change them. It is not for concurrent use while one of these runs.
 type State struct {
 	Generation uint64     // 0 before the first commit
 	Commit     objects.ID // record of Generation; zero before the first commit
 
 	Packs     map[objects.ID]Pack // live ones
 	Condemned map[objects.ID]struct{}
-	Archives  map[objects.ID]Archive
+	Archives  []Listed // in the order in which they were committed
 	Settings  map[string][]byte
 
 	keys   *crypt.Keys
-	hasher *crypt.Hasher // names archives
+	hasher *crypt.Hasher           // names archives
+	listed map[objects.ID]struct{} // the IDs of Archives
+}
+
+// Listed is an archive of a State.
+type Listed struct {
+	ID objects.ID
+	Archive
 }
 
 // NewState returns the state of a repository before its first commit.
@@ -31,10 +38,10 @@ func NewState(k *crypt.Keys) *State {
 	return &State{
 		Packs:     map[objects.ID]Pack{},
 		Condemned: map[objects.ID]struct{}{},
-		Archives:  map[objects.ID]Archive{},
 		Settings:  map[string][]byte{},
 		keys:      k,
 		hasher:    k.NewHasher(),
+		listed:    map[objects.ID]struct{}{},
 	}
 }
 
@@ -42,7 +49,8 @@ func NewState(k *crypt.Keys) *State {
 func (s *State) Clone() *State {
 	c := *s
 	c.Packs, c.Condemned = maps.Clone(s.Packs), maps.Clone(s.Condemned)
-	c.Archives, c.Settings = maps.Clone(s.Archives), maps.Clone(s.Settings)
+	c.Archives, c.listed = slices.Clone(s.Archives), maps.Clone(s.listed)
+	c.Settings = maps.Clone(s.Settings)
 	c.hasher = s.keys.NewHasher()
 	return &c
 }
@@ -88,18 +96,33 @@ func (s *State) fold(c *Commit) {
 		}
 	}
 	for i := range c.Archives {
-		s.Archives[c.Archives[i].ID(s.hasher)] = c.Archives[i]
+		id := c.Archives[i].ID(s.hasher)
+		if _, again := s.listed[id]; !again {
+			s.listed[id] = struct{}{}
+			s.Archives = append(s.Archives, Listed{id, c.Archives[i]})
+		}
 	}
-	for _, id := range c.Removed {
-		delete(s.Archives, id)
-	}
+	s.remove(c.Removed)
 	for _, set := range c.Settings {
 		s.Settings[set.Name] = set.Value
 	}
 }
 
-// Snapshot returns s as a commit record carries it, in an order that depends
-// on the content alone.
+func (s *State) remove(ids []objects.ID) {
+	if len(ids) == 0 {
+		return
+	}
+	for _, id := range ids {
+		delete(s.listed, id)
+	}
+	s.Archives = slices.DeleteFunc(s.Archives, func(a Listed) bool {
+		_, stays := s.listed[a.ID]
+		return !stays
+	})
+}
+
+// Snapshot returns s as a commit record carries it: archives in the order in
+// which they were committed, all else sorted.
 func (s *State) Snapshot() *Snapshot {
 	snap := &Snapshot{Condemned: sortedIDs(s.Condemned)}
 	for _, id := range sortedIDs(s.Packs) {
@@ -107,8 +130,8 @@ func (s *State) Snapshot() *Snapshot {
 		p.Header = nil // FORMAT.md §9.3
 		snap.Packs = append(snap.Packs, p)
 	}
-	for _, id := range sortedIDs(s.Archives) {
-		snap.Archives = append(snap.Archives, s.Archives[id])
+	for i := range s.Archives {
+		snap.Archives = append(snap.Archives, s.Archives[i].Archive)
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(s.Settings), strings.Compare) {
 		snap.Settings = append(snap.Settings, Setting{Name: name, Value: s.Settings[name]})

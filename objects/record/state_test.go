@@ -40,7 +40,7 @@ func TestStateFolds(t *testing.T) {
 	if _, ok := s.Condemned[one.ID]; !ok {
 		t.Error("a condemned pack is forgotten")
 	}
-	if got := s.Archives[tuesday.ID(h)]; got.Name != "tuesday" || len(s.Archives) != 1 {
+	if len(s.Archives) != 1 || s.Archives[0].ID != tuesday.ID(h) || s.Archives[0].Name != "tuesday" {
 		t.Errorf("archives: %+v, want tuesday alone", s.Archives)
 	}
 	if got := s.Settings["parity"]; !slices.Equal(got, []byte{9}) {
@@ -134,8 +134,8 @@ func historyCommit(rng *rand.Rand, s *State) *Commit {
 	if packs := s.Snapshot().Packs; len(packs) > 0 {
 		c.Condemned = append(c.Condemned, packs[rng.IntN(len(packs))].ID)
 	}
-	if live := sortedIDs(s.Archives); len(live) > 0 {
-		c.Removed = append(c.Removed, live[rng.IntN(len(live))])
+	if len(s.Archives) > 0 {
+		c.Removed = append(c.Removed, s.Archives[rng.IntN(len(s.Archives))].ID)
 	}
 	return c
 }

@@ -48,9 +48,9 @@ type Options struct {
 	ReadAll bool // read every file, whatever the previous archive says
 	DryRun  bool // compare only: read no content, store nothing
 
-	Workers    int // goroutines that compress and seal; 0: one for each processor
-	Uploads    int // packs stored at the same time; 0: 2
-	PackTarget int // bytes; 0: 16 MiB
+	Workers    int        // goroutines that compress and seal; 0: one for each processor
+	Uploads    int        // packs stored at the same time; 0: 2
+	PackTarget int        // bytes; 0: 16 MiB
 	Level      pack.Level // 0: pack.Fastest
 
 	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil

@@ -1,13 +1,11 @@
 package repository
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"cairn/objects"
 	"cairn/objects/archive"
 	"cairn/objects/record"
 )
@@ -18,11 +16,8 @@ var (
 	ErrAmbiguous = errors.New("several archives match")
 )
 
-// Archive is an archive with its id.
-type Archive struct {
-	ID objects.ID
-	record.Archive
-}
+// Archive is an archive of a repository.
+type Archive struct{ record.Listed }
 
 // Root returns the tree of an archive.
 func (a *Archive) Root() archive.Root {
@@ -39,12 +34,9 @@ func SameSource(a, b *record.Archive) bool {
 // they were committed.
 func (r *Repository) Archives() []Archive {
 	var list []Archive
-	for id, a := range r.State().Archives {
-		list = append(list, Archive{ID: id, Archive: a})
+	for _, a := range r.State().Archives {
+		list = append(list, Archive{a})
 	}
-	slices.SortFunc(list, func(a, b Archive) int {
-		return cmp.Or(a.End.Compare(b.End), a.ID.Compare(b.ID))
-	})
 	return list
 }
 

@@ -63,14 +63,14 @@ func (w *Writer) Ensure(ctx, stop context.Context) error {
 	if err := w.lease.Ensure(waiting); err != nil {
 		return err
 	}
-	n, err := w.lease.Orphans(ctx)
-	if err != nil || n == 0 {
-		return err
+	if w.lease.Orphans() == 0 {
+		return nil
 	}
 	if err := w.adopt(ctx); err != nil {
 		return fmt.Errorf("take over what an interrupted run has stored: %w", err)
 	}
-	return w.lease.Adopted(ctx)
+	w.lease.Adopted()
+	return nil
 }
 
 // adopt finds durable packs that no commit names, and makes them part of the
