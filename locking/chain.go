@@ -181,15 +181,21 @@ func (c *Chain) witnessed() (Mark, error) {
 	return m, err
 }
 
-// witness remembers that m was seen. The caller is inside the gate.
+// witness remembers that m was seen. It answers an ErrForked if it must not be;
+// that it cannot be remembered, for want of a writable place, keeps nobody from
+// a restore. The caller is inside the gate.
 func (c *Chain) witness(m Mark) error {
 	if w := c.options.Witness; w != nil && c.seen != m {
 		remember := w.Raise
 		if c.rollback == AcceptRollback {
 			remember = w.Accept
 		}
-		if err := remember(m); err != nil {
+		err := remember(m)
+		if errors.Is(err, ErrForked) {
 			return err
+		}
+		if err != nil {
+			c.options.Warn(err)
 		}
 	}
 	c.seen, c.rollback = m, RefuseRollback // what was accepted once was not accepted for ever

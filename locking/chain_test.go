@@ -3,6 +3,7 @@ package locking_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -268,5 +269,21 @@ func TestWitnessFollowsCommits(t *testing.T) {
 	mark, err := o.Witness.Mark()
 	if want := newest(refresh(t, c)); err != nil || mark != want {
 		t.Errorf("got %s (%v), want %s", mark, err, want)
+	}
+}
+
+// TestWitnessCannotBeWritten: a reader goes on where nothing can be remembered.
+func TestWitnessCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	_, o := history(t, 2)
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "witness.lock"), 0o700); err != nil { // stops root, too
+		t.Fatal(err)
+	}
+	o.Witness = locking.NewWitness(dir)
+	var warned error
+	o.Warn = func(err error) { warned = err }
+	if news := refresh(t, chain(t, o)); news.State.Generation != 2 || warned == nil {
+		t.Errorf("got generation %d and the warning %v, want 2 and one", news.State.Generation, warned)
 	}
 }

@@ -148,6 +148,7 @@ func TestOneRequestFails(t *testing.T) {
 		{"lost request", mem.Before, backend.ErrUnavailable},
 		{"lost reply", mem.After, backend.ErrUnavailable},
 		{"request perhaps lost", mem.Before, backend.ErrUnknown},
+		{"repeated request", mem.After, backend.ErrExist},
 		{"conflict with nobody", mem.Before, backend.ErrConflict},
 	}
 	for _, f := range failures {

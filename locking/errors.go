@@ -41,12 +41,12 @@ func (e *LockedError) Error() string {
 	if h.Command != "" {
 		fmt.Fprintf(&b, " (%s)", h.Command)
 	}
-	fmt.Fprintf(&b, " since %s", h.Since.Format("2006-01-02 15:04:05 MST"))
+	fmt.Fprintf(&b, " since %s", h.Since.Local().Format("2006-01-02 15:04:05 MST"))
 	if e.Silent > 0 {
 		fmt.Fprintf(&b, ", no sign of life for %s", e.Silent.Round(time.Second))
 	}
 	fmt.Fprintf(&b, "; nothing is lost: wait for it, "+
-		"or if that run is gone wait with --lock-wait of more than %s and it is taken over by itself", e.Takeover)
+		"or if that run is gone, wait with a --lock-wait above %s, and it is taken over by itself", e.Takeover)
 	return b.String()
 }
 

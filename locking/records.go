@@ -2,6 +2,7 @@ package locking
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -68,7 +69,10 @@ func (s recordStore) put(ctx context.Context, c *record.Commit) (Link, error) {
 		return Link{}, err
 	}
 	link := Link{At: Mark{Generation: c.Generation, Commit: id}, Record: c}
-	if err := s.store.Put(ctx, link.At.key(), stored); err != nil {
+	err = s.store.Put(ctx, link.At.key(), stored)
+	// The name is ours alone: what is there is this record, put by a try whose
+	// reply was lost, and as durable.
+	if err != nil && !errors.Is(err, backend.ErrExist) {
 		return Link{}, fmt.Errorf("write commit record %s: %w", link.At.key(), err)
 	}
 	return link, nil
