@@ -149,7 +149,7 @@ func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Ro
 	})
 	r.packer = p
 	root, err := r.fill(ctx)
-	packs, closeErr := p.Close(ctx)
+	packs, closeErr := p.Close()
 	if closeErr != nil {
 		return root, closeErr // the cause; err is what it did to the others
 	}

@@ -64,6 +64,7 @@ type Packer struct {
 
 	o      Options
 	group  *errgroup.Group
+	spawn  func(func(context.Context) error) // runs in group, under the context New returned
 	room   chan struct{} // a token for every pack that may be in memory
 	memory *pack.Buffers
 	before func() error
@@ -90,6 +91,7 @@ func New(ctx context.Context, o Options) (*Packer, context.Context) {
 		}
 		return o.Before(ctx)
 	})
+	p.spawn = func(f func(context.Context) error) { p.group.Go(func() error { return f(ctx) }) }
 	p.data.kind, p.meta.kind = objects.Data, objects.Meta
 	return p, ctx
 }
@@ -117,7 +119,7 @@ func (p *Packer) add(ctx context.Context, kind objects.Kind, c pack.Compression,
 		if ok || err != nil {
 			return err
 		}
-		p.retire(ctx, open, b, pack.ToQuantum)
+		p.retire(open, b, pack.ToQuantum)
 	}
 }
 
@@ -148,15 +150,15 @@ func (p *Packer) current(ctx context.Context, open *openPack) (*pack.Builder, er
 }
 
 // retire closes b, if it is still the open pack, and stores it in the
-// background.
-func (p *Packer) retire(ctx context.Context, open *openPack, b *pack.Builder, padding pack.Padding) {
+// background: longer than the stage that filled it may run.
+func (p *Packer) retire(open *openPack, b *pack.Builder, padding pack.Padding) {
 	open.mu.Lock()
 	defer open.mu.Unlock()
 	if open.builder != b || b == nil {
 		return
 	}
 	open.builder = nil
-	p.group.Go(func() error {
+	p.spawn(func(ctx context.Context) error {
 		defer func() { <-p.room }()
 		return p.store(ctx, b, padding)
 	})
@@ -209,9 +211,9 @@ func (p *Packer) record(done *pack.Pack) record.Pack {
 // Close stores what is still open and waits for everything under way. Every
 // Framer must have been flushed. It returns the packs of the run: all of them
 // are durable if the error is nil.
-func (p *Packer) Close(ctx context.Context) ([]record.Pack, error) {
+func (p *Packer) Close() ([]record.Pack, error) {
 	for _, open := range []*openPack{&p.data, &p.meta} {
-		p.retire(ctx, open, open.builder, pack.ToPadme)
+		p.retire(open, open.builder, pack.ToPadme)
 	}
 	if err := p.group.Wait(); err != nil {
 		return nil, err
