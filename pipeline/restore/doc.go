@@ -33,10 +33,11 @@
 //
 // # Memory
 //
-// For each worker one read (8 MiB, or one frame if that is longer) and one
-// opened frame (1 MiB as written by cairn; 32 MiB are allowed); for each of the
-// two windows 4 MiB of chunks, up to 3 MiB of frames, 0.4 KiB for each file and
-// its extended attributes. With three workers and ordinary frames that is below
-// 50 MiB, whatever the archive. A set of hard links takes about 0.5 KiB until
-// the end, because any later entry may belong to it.
+// For each worker one read (Options.ReadMax, or one frame if that is longer)
+// and one opened frame (1 MiB as cairn writes them; 32 MiB are allowed); for
+// each of the two windows 4 MiB of chunks, up to 3 MiB of frames, 0.4 KiB for
+// each file, and 4 MiB of names and attributes. What the garbage collector has
+// not collected yet comes on top. Measured with three workers: 35 to 50 MB,
+// whatever the archive. A set of hard links takes about 0.6 KiB until the end,
+// because any later entry may belong to it.
 package restore

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,11 +38,13 @@ type store struct {
 	chunks []pack.Chunk
 	open   *pack.Builder
 	packs  map[objects.ID][]byte
+	files  map[objects.ID]*os.File // the packs, after toDisk
 	places map[objects.ID]index.Place
 	known  map[objects.ID]bool
 	meta   map[objects.ID][]byte
 
 	entries []*archive.Entry
+	paths   map[string]bool // of entries
 
 	mu     sync.Mutex
 	reads  int                                // guarded by mu
@@ -49,7 +53,8 @@ type store struct {
 
 func newStore(t testing.TB) *store {
 	t.Helper()
-	master, err := crypt.NewMaster(rand.Reader)
+	// The same keys always, so that trees have the same shape always.
+	master, err := crypt.NewMaster(mathrand.NewChaCha8([32]byte{1}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +65,7 @@ func newStore(t testing.TB) *store {
 	return &store{
 		t: t, keys: keys, hasher: keys.NewHasher(), opener: pack.NewOpener(keys, objects.Data), chunk: 64 << 10,
 		packs: make(map[objects.ID][]byte), places: make(map[objects.ID]index.Place),
-		known: make(map[objects.ID]bool), meta: make(map[objects.ID][]byte),
+		known: make(map[objects.ID]bool), paths: make(map[string]bool), meta: make(map[objects.ID][]byte),
 	}
 }
 
@@ -131,6 +136,28 @@ func (s *store) endPack() {
 
 func (s *store) cut() { s.endFrame(); s.endPack() }
 
+// toDisk moves the packs out of memory.
+func (s *store) toDisk() {
+	s.t.Helper()
+	s.files = make(map[objects.ID]*os.File)
+	dir := s.t.TempDir()
+	for id, p := range s.packs {
+		f, err := os.Create(filepath.Join(dir, id.String()))
+		if err == nil {
+			_, err = f.Write(p)
+		}
+		if err == nil {
+			err = f.Sync() // or it would compete with what is measured
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { _ = f.Close() })
+		s.files[id] = f
+	}
+	s.packs = nil
+}
+
 // content stores p, in chunks of s.chunk bytes unless it is short.
 func (s *store) content(p []byte) archive.Content {
 	s.t.Helper()
@@ -165,7 +192,7 @@ func (s *store) putMeta(p []byte) (objects.ID, error) {
 // add adds an entry, and its parents where they are missing. Size and Type of
 // files follow from the content.
 func (s *store) add(e archive.Entry) {
-	if i := strings.LastIndexByte(e.Path, '/'); i >= 0 && !s.has(e.Path[:i]) {
+	if i := strings.LastIndexByte(e.Path, '/'); i >= 0 && !s.paths[e.Path[:i]] {
 		s.add(archive.Entry{Path: e.Path[:i], Type: archive.Dir, Mode: 0o755})
 	}
 	if e.Type == 0 {
@@ -181,10 +208,7 @@ func (s *store) add(e archive.Entry) {
 		e.ModTime = archive.Time{Sec: 1_500_000_000 + int64(len(s.entries)), Nsec: 123_456_789}
 	}
 	s.entries = append(s.entries, &e)
-}
-
-func (s *store) has(path string) bool {
-	return slices.ContainsFunc(s.entries, func(e *archive.Entry) bool { return e.Path == path })
+	s.paths[e.Path] = true
 }
 
 // file adds a file with a content.
@@ -242,6 +266,11 @@ func (s *store) Read(ctx context.Context, id objects.ID, off, length int64) ([]b
 		if err := hook(id, n); err != nil {
 			return nil, err
 		}
+	}
+	if f := s.files[id]; f != nil {
+		p := make([]byte, length)
+		_, err := f.ReadAt(p, off)
+		return p, err
 	}
 	p := s.packs[id]
 	if off+length > int64(len(p)) {

@@ -60,6 +60,12 @@ type Options struct {
 	NumericOwners bool // owners by number, whatever their names are here
 	Partial       bool // restore files that were cut short, as name.partial
 
+	// ReadMax is how many bytes of a pack one read asks for, unless a single
+	// frame is longer; 0: 4 MiB. Each worker holds a read, and until the
+	// garbage collector comes by the one before it. Stores that count requests
+	// want more.
+	ReadMax int64
+
 	Workers  int                 // goroutines that fetch, open and write; 0: one more than cores
 	Progress *Progress           // counts; may be nil
 	Warn     func(string, error) // what went wrong with one path; called one at a time; may be nil
@@ -118,6 +124,9 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0) + 1
 	}
+	if o.ReadMax <= 0 {
+		o.ReadMax = 4 << 20
+	}
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
@@ -168,138 +177,6 @@ func (r *run) cleanUp() {
 	for f := range r.unfinished {
 		f.discard()
 	}
-}
-
-// begun remembers that f has, or will have, a temporary file.
-func (r *run) begun(f *file) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.unfinished[f] = struct{}{}
-}
-
-func (r *run) ended(f *file) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.unfinished, f)
-}
-
-// fail gives f up. The error it returns ends the restore.
-func (r *run) fail(f *file, err error) error {
-	if fatal(err) {
-		return err
-	}
-	if !f.failed.Swap(true) {
-		r.progress.Failed.Add(1)
-		r.warn(f.path(), err)
-	}
-	return nil
-}
-
-// resolved says that n pieces of f are written or given up; with the last one f
-// gets its name.
-func (r *run) resolved(f *file, n int64) error {
-	if f.pending.Add(-n) > 0 {
-		return nil
-	}
-	if !f.failed.Load() {
-		if err := r.putPieces(f); err != nil {
-			if err := r.fail(f, err); err != nil {
-				return err
-			}
-		}
-	}
-	if f.failed.Load() {
-		f.discard()
-	}
-	r.ended(f)
-	return r.over(f)
-}
-
-// over is the end of f, in place or failed.
-func (r *run) over(f *file) error {
-	if !f.failed.Load() {
-		r.count(f)
-	}
-	if f.link != nil && f.joins == nil {
-		if err := r.placed(f); err != nil {
-			return err
-		}
-	}
-	return r.done(f.dir)
-}
-
-// placed deals with those who waited for the first of their links.
-func (r *run) placed(first *file) error {
-	for _, f := range first.link.settled(first) {
-		if first.failed.Load() {
-			r.again(f) // it joins the set again
-			continue
-		}
-		if err := r.linked(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *run) count(f *file) {
-	if f.is == archive.File {
-		r.progress.Files.Add(1)
-	} else {
-		r.progress.Others.Add(1)
-	}
-	if f.joins != nil && f.link != nil {
-		r.progress.Links.Add(1)
-	}
-}
-
-// done says that something in d is over. With the last of it d gets its
-// attributes, and is over itself.
-func (r *run) done(d *dir) error {
-	for d != nil && d.pending.Add(-1) == 0 {
-		if d.parent != nil {
-			if err := r.finishDir(d); err != nil {
-				if fatal(err) {
-					return err
-				}
-				r.warn(d.parent.path(d.name), err)
-			}
-			r.progress.Dirs.Add(1)
-		}
-		d = d.parent
-	}
-	return nil
-}
-
-// finishDir gives a directory its attributes after everything in it.
-func (r *run) finishDir(d *dir) error {
-	if d.attrs == nil {
-		return nil
-	}
-	parent, err := d.parent.acquire()
-	if err != nil {
-		return err
-	}
-	defer d.parent.release()
-	fd, err := d.acquire()
-	if err != nil {
-		return err
-	}
-	s := subject{dir: parent, name: d.name, fd: fd, is: archive.Dir}
-	r.settle(s, d.attrs, func() string { return d.parent.path(d.name) })
-	d.attrs = nil // a hard link may keep d
-	d.release()
-	return r.tree.fds.forget(&d.h)
-}
-
-func (r *run) warn(path string, err error) {
-	r.progress.Warnings.Add(1)
-	if r.o.Warn == nil {
-		return
-	}
-	r.warning.Lock()
-	defer r.warning.Unlock()
-	r.o.Warn(path, err)
 }
 
 // fatal reports whether what hit one file would hit all others.

@@ -19,8 +19,7 @@ const (
 	windowFiles  = 16 << 10
 	windowExtra  = 4 << 20 // bytes of names, attributes and the like
 
-	readMax = 8 << 20   // bytes of one read, unless a single frame is longer
-	gapMax  = 128 << 10 // bytes that are read and thrown away rather than asked around
+	gapMax = 128 << 10 // bytes that are read and thrown away rather than asked around
 
 	batchMax = 64 // files without chunks that are one job
 )
@@ -181,7 +180,7 @@ func (p *planner) giveOut(ctx context.Context, w *window) error {
 	}
 	frames := w.sort()
 	for len(frames) > 0 {
-		n := near(frames)
+		n := p.near(frames)
 		if err := p.hand(ctx, job{window: w, frames: frames[:n]}); err != nil {
 			return err
 		}
@@ -192,11 +191,11 @@ func (p *planner) giveOut(ctx context.Context, w *window) error {
 }
 
 // near returns how many of the frames make one read.
-func near(frames []*frame) int {
+func (p *planner) near(frames []*frame) int {
 	first := frames[0]
 	for i := 1; i < len(frames); i++ {
 		next := frames[i]
-		if next.pack != first.pack || next.off()-frames[i-1].end() > gapMax || next.end()-first.off() > readMax {
+		if next.pack != first.pack || next.off()-frames[i-1].end() > gapMax || next.end()-first.off() > p.r.o.ReadMax {
 			return i
 		}
 	}
