@@ -1,0 +1,201 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScript runs the scripts of testdata/script. They are written to be read:
+// each shows one thing that people do with cairn. Besides the commands of
+// testscript they have those below. Each runs in a directory of its own,
+// $WORK, with a home directory in it and nothing else in the environment.
+func TestScript(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/script",
+		RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			return os.MkdirAll(home, 0o755)
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    cmdExits,
+			"sametree": cmdSameTree,
+			"allfiles": cmdAllFiles,
+			"flip":     cmdFlip,
+			"socket":   cmdSocket,
+			"sparse":   cmdSparse,
+			"settle":   cmdSettle,
+			"pause":    cmdPause,
+			"unpause":  cmdUnpause,
+		},
+	})
+}
+
+// cmdExits: "exits N program args..." runs a program that must end with the
+// exit code N.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits N program args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("%s: got exit code %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// cmdSameTree: "sametree A B" wants two directories to hold the same: names,
+// types, modes, owners, times to the nanosecond, contents, links, attributes.
+func cmdSameTree(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: sametree A B")
+	}
+	got, err := describeTree(ts.MkAbs(args[0]), owners)
+	ts.Check(err)
+	want, err := describeTree(ts.MkAbs(args[1]), owners)
+	ts.Check(err)
+	if len(got) == 0 || len(want) == 0 {
+		ts.Fatalf("there is nothing to compare")
+	}
+	if d := differences(got, want); (d != "") != neg {
+		ts.Fatalf("%s and %s:\n%s", args[0], args[1], d)
+	}
+}
+
+// cmdAllFiles: "allfiles DIR FILE" writes the names and hashes of all files
+// below DIR to FILE.
+func cmdAllFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: allfiles DIR FILE")
+	}
+	var b strings.Builder
+	dir := ts.MkAbs(args[0])
+	ts.Check(filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		sum, err := hashFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		fmt.Fprintln(&b, rel, sum)
+		return err
+	}))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o644))
+}
+
+// cmdFlip: "flip FILE OFFSET" changes one bit of a file, of which there may be
+// a pattern that only one matches. Negative offsets count from the end.
+func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE OFFSET")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("%s matches %d files, want one", args[0], len(found))
+	}
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	content, err := os.ReadFile(found[0])
+	ts.Check(err)
+	if at < 0 {
+		at += len(content)
+	}
+	content[at] ^= 0x10
+	ts.Check(os.WriteFile(found[0], content, 0o600))
+}
+
+// cmdSocket: "socket PATH" makes a socket.
+func cmdSocket(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: socket PATH")
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0])})
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+}
+
+// cmdSparse: "sparse FILE KIB" wants a file to take at most so much of the disk.
+func cmdSparse(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: sparse FILE KIB")
+	}
+	limit, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	taken := info.Sys().(*syscall.Stat_t).Blocks / 2
+	if (taken <= limit) == neg {
+		ts.Fatalf("%s takes %d KiB", args[0], taken)
+	}
+}
+
+// cmdSettle: "settle" waits until the times of what was written vouch for it:
+// files that changed a moment before a backup are read again by the next.
+func cmdSettle(*testscript.TestScript, bool, []string) { settle() }
+
+func settle() { time.Sleep(50 * time.Millisecond) }
+
+// cmdPause: "pause REPO args..." starts cairn and stops it, alive, once it has
+// stored its first pack.
+func cmdPause(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: pause REPO args...")
+	}
+	before := countPacks(ts.MkAbs(args[0]))
+	cmd := exec.Command(program, args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"HOME", "CAIRN_REPOSITORY", "CAIRN_KEY_FILE"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(cmd.Start())
+	ts.Defer(func() { cmd.Process.Kill() })
+	deadline := time.Now().Add(30 * time.Second)
+	for countPacks(ts.MkAbs(args[0])) == before {
+		if time.Now().After(deadline) {
+			ts.Fatalf("no pack was stored in 30 s")
+		}
+		time.Sleep(time.Millisecond) // of a process that tells nobody
+	}
+	ts.Check(cmd.Process.Signal(syscall.SIGSTOP))
+	ts.SetCmd("unpause", func(ts *testscript.TestScript, neg bool, _ []string) {
+		ts.Check(cmd.Process.Signal(syscall.SIGCONT))
+		if err := cmd.Wait(); (err == nil) == neg {
+			ts.Fatalf("the paused run: %v", err)
+		}
+	})
+}
+
+// cmdUnpause: "unpause" lets the paused cairn go on and waits for its end.
+func cmdUnpause(ts *testscript.TestScript, _ bool, _ []string) { ts.Fatalf("nothing is paused") }
+
+func countPacks(repo string) int {
+	found, _ := filepath.Glob(filepath.Join(repo, "packs", "*", "*"))
+	return len(found)
+}
