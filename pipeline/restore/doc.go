@@ -18,8 +18,9 @@
 // # What is in the way
 //
 // A file, symbolic link, device or fifo of the target is replaced, also by a
-// directory. A directory stays: what the archive has below it is added, and a
-// file whose name it has fails. Symbolic links below the target are never
+// directory, unless that is only the parent of what was chosen: then what is
+// below it fails. A directory stays: what the archive has below it is added,
+// and a file whose name it has fails. Symbolic links below the target are never
 // followed. Whoever can write to the target meanwhile can spoil what lies in
 // his directories, but not make the restore write or change anything outside
 // the target.

@@ -127,3 +127,24 @@ func TestInTheWay(t *testing.T) {
 		t.Errorf("kept has mode %o", st.Mode)
 	}
 }
+
+// TestLinkAtParent holds that a link is not replaced for a directory that
+// nobody asked for.
+func TestLinkAtParent(t *testing.T) {
+	t.Parallel()
+	target, elsewhere := t.TempDir(), t.TempDir()
+	must(t, os.Symlink(elsewhere, filepath.Join(target, "home")))
+	s := newStore(t)
+	s.file("home/me/f", noise(1, 1000))
+	s.file("home/me/g", noise(2, 1000))
+	_, sum, w := run(t, s, restore.Options{Target: target, Select: only("home/me")})
+	if sum.Failed != 4 || len(w.paths) != 4 || w.paths[0] != "home" { // home, me and its two files
+		t.Errorf("got %+v and\n%s", sum, w)
+	}
+	if to, err := os.Readlink(filepath.Join(target, "home")); to != elsewhere || err != nil {
+		t.Errorf("got %q, %v", to, err)
+	}
+	if names, err := os.ReadDir(elsewhere); len(names) > 0 || err != nil {
+		t.Errorf("written through the link: %v, %v", names, err)
+	}
+}

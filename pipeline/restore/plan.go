@@ -42,10 +42,11 @@ type planner struct {
 // level is a directory that the planner is in. It is made when something in it
 // is wanted.
 type level struct {
-	path  string
-	entry *archive.Entry // nil: lost to damage; the directory gets no attributes
-	dir   *dir           // nil: not made
-	err   error          // why it cannot be made
+	path   string
+	choice Choice         // Take, or Look for a mere parent
+	entry  *archive.Entry // nil: lost to damage; the directory gets no attributes
+	dir    *dir           // nil: not made
+	err    error          // why it cannot be made
 }
 
 // plan goes through the whole archive.
@@ -99,8 +100,7 @@ func (p *planner) damaged(ctx context.Context, err error) error {
 	if errors.As(err, &lost) {
 		path = lost.From
 	}
-	p.r.progress.Failed.Add(1)
-	p.r.warn(path, err)
+	p.lose(path, err)
 	return nil
 }
 
@@ -122,12 +122,25 @@ func (p *planner) entry(ctx context.Context, e *archive.Entry) error {
 		p.skipped = strings.Clone(e.Path)
 		return nil
 	}
-	p.levels = append(p.levels, level{path: strings.Clone(e.Path), entry: e.Clone()})
-	if choice == Take {
-		_, err := p.descend(ctx)
-		return unlessTold(err)
+	p.levels = append(p.levels, level{path: strings.Clone(e.Path), choice: choice, entry: e.Clone()})
+	if choice != Take {
+		return nil
+	}
+	_, err := p.descend(ctx)
+	if unlessTold(err) != nil {
+		return err
+	}
+	if l := &p.levels[len(p.levels)-1]; err != nil && l.err == nil { // told only about one above
+		l.err = err
+		p.lose(e.Path, err)
 	}
 	return nil
+}
+
+// lose reports an entry that is not restored.
+func (p *planner) lose(path string, err error) {
+	p.r.progress.Failed.Add(1)
+	p.r.warn(path, err)
 }
 
 // ascend leaves the directories that path is not in, and enters those of its
@@ -149,7 +162,7 @@ func (p *planner) ascend(path string) error {
 		if n < 0 {
 			return nil
 		}
-		p.levels = append(p.levels, level{path: strings.Clone(path[:begin+n])})
+		p.levels = append(p.levels, level{path: strings.Clone(path[:begin+n]), choice: Look})
 		begin += n + 1
 	}
 }
@@ -172,6 +185,14 @@ type toldError struct{ err error }
 func (e toldError) Error() string { return "cannot make its directory: " + e.err.Error() }
 func (e toldError) Unwrap() error { return e.err }
 
+// told returns err as a toldError.
+func told(err error) error {
+	if unlessTold(err) == nil {
+		return err
+	}
+	return toldError{err}
+}
+
 func unlessTold(err error) error {
 	if errors.As(err, &toldError{}) {
 		return nil
@@ -192,7 +213,7 @@ func (p *planner) descend(ctx context.Context) (*dir, error) {
 			}
 		}
 		if l.err != nil {
-			return nil, toldError{l.err}
+			return nil, told(l.err)
 		}
 		at = l.dir
 	}
@@ -207,15 +228,14 @@ func (p *planner) make(ctx context.Context, at *dir, l *level) (err error) {
 		attrs = &a
 		l.entry = nil
 	}
-	if l.dir, err = at.enter(lastName(l.path), attrs); err == nil {
+	if l.dir, err = at.enter(lastName(l.path), attrs, l.choice); err == nil {
 		return nil
 	}
 	if fatal(err) {
 		return err
 	}
 	l.err = err
-	p.r.progress.Failed.Add(1)
-	p.r.warn(l.path, fmt.Errorf("make directory: %w", err))
+	p.lose(l.path, fmt.Errorf("make directory: %w", err))
 	return nil
 }
 
@@ -238,8 +258,7 @@ func (p *planner) file(ctx context.Context, e *archive.Entry) error {
 		if unlessTold(err) != nil {
 			return err
 		}
-		p.r.progress.Failed.Add(1)
-		p.r.warn(e.Path, err)
+		p.lose(e.Path, err)
 		return nil
 	}
 	f := &file{

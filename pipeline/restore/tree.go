@@ -172,10 +172,16 @@ func openDir(parent int, name string) (fd int, err error) {
 	return fd, err
 }
 
+// errInTheWay says that something stands where a directory must be that nobody
+// asked to restore for its own sake: on a living system a link to the place
+// where the files are now.
+var errInTheWay = errors.New("there is something else of that name")
+
 // enter makes the directory called name in d, or takes the one that is there.
-// Something else of that name, a symbolic link above all, is removed: like a
-// file that is replaced, it is not what the archive has there.
-func (d *dir) enter(name string, attrs *attributes) (*dir, error) {
+// Something else of that name, a symbolic link above all, is removed if the
+// directory itself is wanted (Take): like a file that is replaced, it is not
+// what the archive has there. Else it is errInTheWay.
+func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error) {
 	if !safeName(name) {
 		return nil, errName
 	}
@@ -185,7 +191,7 @@ func (d *dir) enter(name string, attrs *attributes) (*dir, error) {
 		return nil, err
 	}
 	defer d.release()
-	made, err := makeDir(parent, name)
+	made, err := makeDir(parent, name, choice)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +230,7 @@ func (d *dir) prepare(fd int, made bool) error {
 }
 
 // makeDir makes a directory, or leaves the one that is there as it is.
-func makeDir(parent int, name string) (made bool, err error) {
+func makeDir(parent int, name string, choice Choice) (made bool, err error) {
 	err = unix.Mkdirat(parent, name, 0o700)
 	if !errors.Is(err, unix.EEXIST) {
 		return err == nil, err
@@ -235,6 +241,9 @@ func makeDir(parent int, name string) (made bool, err error) {
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return false, nil
+	}
+	if choice != Take {
+		return false, errInTheWay
 	}
 	if err := unix.Unlinkat(parent, name, 0); err != nil {
 		return false, err
