@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -47,8 +48,16 @@ or into one of your choice:
 
 func main() { os.Exit(run(os.Args[1:])) }
 
+// gcPercent is how much garbage may pile up, in percent of what is in use.
+// Cairn makes little of it and holds large buffers that hold no pointers, so
+// that collecting often costs next to nothing and saves half of the memory.
+const gcPercent = 20
+
 // run runs one command line and returns its exit code.
 func run(args []string) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	t := newTerminal()
 	c := new(cli)
 	parser, err := kong.New(c,

@@ -49,8 +49,8 @@ type Options struct {
 	DryRun  bool // compare only: read no content, store nothing
 
 	Workers    int        // goroutines that compress and seal; 0: one for each processor
-	Uploads    int        // packs stored at the same time; 0: 2
-	PackTarget int        // bytes; 0: 16 MiB
+	Uploads    int        // packs stored at the same time; 0: 3
+	PackTarget int        // bytes; 0: 8 MiB
 	Level      pack.Level // 0: pack.Fastest
 
 	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil
@@ -98,10 +98,10 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
 	if o.Uploads == 0 {
-		o.Uploads = 2
+		o.Uploads = 3
 	}
 	if o.PackTarget == 0 {
-		o.PackTarget = 16 << 20
+		o.PackTarget = 8 << 20
 	}
 	if o.Level == 0 {
 		o.Level = pack.Fastest
@@ -114,7 +114,7 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
 	r := &run{o: o, repo: repo, cut: cut, frameSize: int(repo.Config.FrameSize), progress: o.Progress}
-	n := 2*readers + 2*o.Workers
+	n := 2*readers + o.Workers
 	r.buffers = make(chan *buffer, n)
 	for range n {
 		r.buffers <- &buffer{}

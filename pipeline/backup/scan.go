@@ -15,11 +15,11 @@ const (
 	batchBytes = 1 << 20
 	batchFiles = 128
 	runSlots   = 128 // slots handed to the assembly at a time
-	runsAhead  = 64  // how many times that the scan may be ahead
+	runsAhead  = 24  // how many times that the scan may be ahead
 
 	// A batch must be on its way before the scan can be stopped by the
 	// assembly waiting for it: long before runsAhead·runSlots slots.
-	batchReach = 2048
+	batchReach = 1024
 )
 
 // scan walks the roots, compares what it finds with the previous archive and

@@ -70,6 +70,9 @@ func (f *Framer) gather(ctx context.Context, g *gathering, chunk []byte, entry p
 			return err
 		}
 	}
+	if g.raw == nil {
+		g.raw = make([]byte, 0, f.p.o.FrameSize) // its final size: growing would waste as much again
+	}
 	g.raw = append(g.raw, chunk...)
 	g.chunks = append(g.chunks, entry)
 	return nil

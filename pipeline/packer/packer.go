@@ -40,7 +40,7 @@ type Options struct {
 	Store     Store
 	Index     *index.Index
 	FrameSize int // bytes of plaintext a frame gathers
-	Target    int // bytes of a pack
+	Target    int // bytes of a pack of data
 	Uploads   int // packs stored at the same time
 	Level     pack.Level
 	Entropy   func() []byte // see pack.Options; called for every pack
@@ -58,15 +58,14 @@ type Stats struct {
 	Packs  atomic.Uint64
 }
 
-// Packer is the writer of one run. Memory: at most 2+Uploads packs.
+// Packer is the writer of one run. Memory: at most 1+Uploads packs of data and
+// two of metadata, which are a quarter as large.
 type Packer struct {
 	Stats Stats
 
 	o      Options
 	group  *errgroup.Group
 	spawn  func(func(context.Context) error) // runs in group, under the context New returned
-	room   chan struct{} // a token for every pack that may be in memory
-	memory *pack.Buffers
 	before func() error
 	data   openPack
 	meta   openPack
@@ -83,8 +82,6 @@ type Packer struct {
 func New(ctx context.Context, o Options) (*Packer, context.Context) {
 	p := &Packer{o: o}
 	p.group, ctx = errgroup.WithContext(ctx)
-	p.room = make(chan struct{}, 2+o.Uploads)
-	p.memory = pack.NewBuffers(o.Target, cap(p.room))
 	p.before = sync.OnceValue(func() error {
 		if o.Before == nil {
 			return nil
@@ -92,16 +89,31 @@ func New(ctx context.Context, o Options) (*Packer, context.Context) {
 		return o.Before(ctx)
 	})
 	p.spawn = func(f func(context.Context) error) { p.group.Go(func() error { return f(ctx) }) }
-	p.data.kind, p.meta.kind = objects.Data, objects.Meta
+	p.data.init(objects.Data, o.Target, o.Uploads)
+	p.meta.init(objects.Meta, o.Target/metaShare, 1)
 	return p, ctx
 }
 
+// metaShare is how many times smaller than packs of data those of metadata
+// are: a run makes few of them, and they need not take as much memory.
+const metaShare = 4
+
 // openPack is the one pack of its kind that is being filled.
 type openPack struct {
-	kind objects.Kind
+	kind   objects.Kind
+	target int
+	room   chan struct{} // a token for every pack that may be in memory
+	memory *pack.Buffers
 
 	mu      sync.Mutex
 	builder *pack.Builder // nil: none is open; guarded by mu
+}
+
+// init makes room for one pack that is filled and others that are stored.
+func (o *openPack) init(kind objects.Kind, target, uploads int) {
+	o.kind, o.target = kind, target
+	o.room = make(chan struct{}, 1+uploads)
+	o.memory = pack.NewBuffers(target, cap(o.room))
 }
 
 // add seals one frame into the open pack, opening and closing packs as needed.
@@ -132,17 +144,17 @@ func (p *Packer) current(ctx context.Context, open *openPack) (*pack.Builder, er
 		return open.builder, nil
 	}
 	select {
-	case p.room <- struct{}{}:
+	case open.room <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	o := pack.Options{Target: p.o.Target, Random: rand.Reader, Buffers: p.memory}
+	o := pack.Options{Target: open.target, Random: rand.Reader, Buffers: open.memory}
 	if p.o.Entropy != nil {
 		o.Entropy = p.o.Entropy()
 	}
 	b, err := pack.NewBuilder(p.o.Keys, open.kind, o)
 	if err != nil {
-		<-p.room
+		<-open.room
 		return nil, err
 	}
 	open.builder = b
@@ -159,7 +171,7 @@ func (p *Packer) retire(open *openPack, b *pack.Builder, padding pack.Padding) {
 	}
 	open.builder = nil
 	p.spawn(func(ctx context.Context) error {
-		defer func() { <-p.room }()
+		defer func() { <-open.room }()
 		return p.store(ctx, b, padding)
 	})
 }
