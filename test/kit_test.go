@@ -25,7 +25,6 @@ const (
 	forked      = 8
 	full        = 9
 	interrupted = 130
-	killed      = -1 // by a signal
 )
 
 // A box is a person with a home directory and a repository that opens with a
@@ -53,6 +52,34 @@ func newBox(t testing.TB) *box {
 	return b
 }
 
+// useRepo makes path the box's repository.
+func (b *box) useRepo(path string) {
+	b.repo = path
+	b.env = append(b.env, "CAIRN_REPOSITORY="+path) // the last one counts
+}
+
+// checkRestore restores the latest archive and wants exactly this to come back.
+func (b *box) checkRestore(what string, want []string) {
+	b.t.Helper()
+	target := filepath.Join(b.dir, "back")
+	must(b.t, os.RemoveAll(target))
+	b.want(done, "restore", "latest", "--target", target)
+	if d := differences(describe(b.t, target, owners), want); d != "" {
+		b.t.Errorf("%s:\n%s", what, d)
+	}
+	must(b.t, os.RemoveAll(target))
+}
+
+// stored returns how many bytes the packs take.
+func (b *box) stored() int {
+	b.t.Helper()
+	n := 0
+	for _, content := range files(b.t, filepath.Join(b.repo, "packs")) {
+		n += len(content)
+	}
+	return n
+}
+
 // command returns a cairn that has not started.
 func (b *box) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), program, args...)
@@ -62,10 +89,9 @@ func (b *box) command(args ...string) *exec.Cmd {
 
 // result is how a run ended.
 type result struct {
-	code   int
-	out    string
-	err    string
-	signal bool // ended by a signal
+	code int
+	out  string
+	err  string
 }
 
 // run runs cairn to its end.
@@ -104,8 +130,8 @@ func exitCode(t testing.TB, err error) int {
 	return failed
 }
 
-// backup backs up what is in src, so that the archive does not depend on where
-// src lies. It returns once the times of src's files vouch for them.
+// backupArgs are those of a backup of what is in src, named so that the archive
+// does not depend on where src lies.
 func (b *box) backupArgs() []string { return []string{"backup", b.src + "/./."} }
 
 // must ends the test at an error of its own preparations.
