@@ -102,7 +102,6 @@ type damage struct {
 	*box
 	what string // is damaged
 	want []string
-	name string // of the archive
 }
 
 func newDamage(t *testing.T) *damage {
