@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -28,6 +29,7 @@ type InitOptions struct {
 	KDF        crypt.KDF
 	Label      string
 	Created    time.Time
+	ChunkUnit  uint32 // bytes, FORMAT.md §6.2; 0: 256 KiB
 
 	// KeyFile, if set, is given the text of a key file, to be stored durably
 	// outside the repository before it returns; no slot is written then.
@@ -52,7 +54,7 @@ func Init(ctx context.Context, store Store, o InitOptions) (objects.RepositoryID
 	if err := n.protect(ctx, store, o); err != nil {
 		return objects.RepositoryID{}, err
 	}
-	if err := n.config(ctx, store, o.Created); err != nil {
+	if err := n.config(ctx, store, o); err != nil {
 		return objects.RepositoryID{}, err
 	}
 	// Should we die here, Open makes the head of a repository without commits.
@@ -101,10 +103,10 @@ func (n *newRepository) protect(ctx context.Context, store Store, o InitOptions)
 	return nil
 }
 
-func (n *newRepository) config(ctx context.Context, store Store, created time.Time) error {
+func (n *newRepository) config(ctx context.Context, store Store, o InitOptions) error {
 	stored, err := record.EncodeConfig(n.keys, record.Config{
-		Repository: n.id, AEAD: n.keys.AEAD(), Created: created,
-		ChunkUnit: chunkUnit, FixedUnit: fixedUnit, FrameSize: frameSize,
+		Repository: n.id, AEAD: n.keys.AEAD(), Created: o.Created,
+		ChunkUnit: cmp.Or(o.ChunkUnit, chunkUnit), FixedUnit: fixedUnit, FrameSize: frameSize,
 	}, rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make config: %w", err)
