@@ -10,6 +10,7 @@ package packer
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -128,6 +129,9 @@ func (p *Packer) add(ctx context.Context, kind objects.Kind, c pack.Compression,
 			return err
 		}
 		ok, err := b.Add(c, payload, chunks)
+		if errors.Is(err, pack.ErrFinished) {
+			continue // another worker has just retired it: there is a new one
+		}
 		if ok || err != nil {
 			return err
 		}
