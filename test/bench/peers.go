@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// fewFiles can be removed between runs without making the file system slow.
+const fewFiles = 10
+
+// peers compares tools.
+type peers struct {
+	trees  list
+	image  string
+	random size
+	tiny   int
+	runs   int
+	names  string
+
+	tools   []*tool
+	corpora []*corpus
+	samples map[cell][]sample
+}
+
+// cell is what is measured several times.
+type cell struct {
+	corpus string // empty for what needs none
+	phase  phase
+	tool   string
+}
+
+// sample is one run.
+type sample struct {
+	usage
+	repo   extent // after the run
+	growth int64  // of the repository, bytes
+}
+
+func (p *peers) flags(f *flag.FlagSet) {
+	f.Var(&p.trees, "tree", "a `directory` to back up; several make one corpus")
+	f.StringVar(&p.image, "image", "", "a disk image to back up: a `file`, which is not changed")
+	f.Var(&p.random, "random", "`bytes` of an incompressible file")
+	f.IntVar(&p.tiny, "tiny", 0, "`number` of files of up to 4 KiB of text")
+	f.IntVar(&p.runs, "runs", 3, "`number` of runs, of which the median counts")
+	f.StringVar(&p.names, "tools", "cairn,restic,borg", "a `list` from cairn, cairn-passphrase, restic, borg, borg-zstd, floor")
+}
+
+func (p *peers) run(ctx context.Context, work string, out io.Writer) error {
+	if p.runs < 1 {
+		return errors.New("--runs must be at least 1")
+	}
+	if err := p.findTools(ctx, work, out); err != nil {
+		return err
+	}
+	if err := p.makeCorpora(ctx, filepath.Join(work, "corpora")); err != nil {
+		return err
+	}
+	p.samples = map[cell][]sample{}
+	for round := range p.runs {
+		dir := filepath.Join(work, fmt.Sprintf("round-%d", round))
+		if err := p.startUp(ctx, filepath.Join(dir, "start-up"), round); err != nil {
+			return err
+		}
+		for _, c := range p.corpora {
+			if err := p.round(ctx, filepath.Join(dir, c.name), c, round); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+	}
+	return p.report(ctx, place(filepath.Join(work, "versions")), out)
+}
+
+func (p *peers) findTools(ctx context.Context, work string, out io.Writer) error {
+	program := filepath.Join(work, "cairn")
+	if err := buildCairn(ctx, program); err != nil {
+		return err
+	}
+	tools, missing, err := choose(known(program), p.names)
+	if err != nil {
+		return err
+	}
+	p.tools = tools
+	if len(missing) > 0 {
+		_, err = fmt.Fprintf(out, "Not installed, left out: %s.\n\n", strings.Join(missing, ", "))
+	}
+	return err
+}
+
+// makeCorpora makes what is to be made and measures all of it.
+func (p *peers) makeCorpora(ctx context.Context, dir string) error {
+	for _, name := range []string{"image", "random", "tiny"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	if len(p.trees) > 0 {
+		c := &corpus{name: "tree"}
+		for _, tree := range p.trees {
+			path, err := filepath.Abs(tree)
+			if err != nil {
+				return err
+			}
+			c.paths = append(c.paths, path)
+		}
+		p.corpora = append(p.corpora, c)
+	}
+	if p.image != "" {
+		c := &corpus{name: "image", paths: []string{filepath.Join(dir, "image")}, original: p.image, disk: filepath.Join(dir, "image", "disk")}
+		if err := copyFile(ctx, c.original, c.disk); err != nil {
+			return err
+		}
+		p.corpora = append(p.corpora, c)
+	}
+	if p.random > 0 {
+		c := &corpus{name: "random", paths: []string{filepath.Join(dir, "random")}}
+		if err := writeNoise(filepath.Join(dir, "random", "noise"), int64(p.random), 0); err != nil {
+			return err
+		}
+		p.corpora = append(p.corpora, c)
+	}
+	if p.tiny > 0 {
+		c := &corpus{name: "tiny", paths: []string{filepath.Join(dir, "tiny")}}
+		if err := writeTiny(ctx, c.paths[0], p.tiny); err != nil {
+			return err
+		}
+		p.corpora = append(p.corpora, c)
+	}
+	return p.completeCorpora()
+}
+
+func (p *peers) completeCorpora() error {
+	for _, c := range p.corpora {
+		if c.name != "tree" {
+			if err := touch(c.paths[0]); err != nil {
+				return err
+			}
+		}
+		var err error
+		if c.extent, err = measureExtent(c.paths...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turns returns the tools in another order for every round.
+func (p *peers) turns(round int) []*tool {
+	i := round % max(1, len(p.tools))
+	return slices.Concat(p.tools[i:], p.tools[:i])
+}
+
+// startUp measures what a tool takes to do nothing.
+func (p *peers) startUp(ctx context.Context, dir string, round int) error {
+	for _, t := range p.turns(round) {
+		at := place(filepath.Join(dir, t.name))
+		if err := at.make(); err != nil {
+			return err
+		}
+		for _, step := range []struct {
+			phase phase
+			args  []string
+		}{{"version", t.version(at)}, {"init", t.init(at)}, {"list", t.list(at)}} {
+			if err := p.sample(ctx, cell{"", step.phase, t.name}, t, at, step.args); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// round runs every phase with every tool, all of them from a new repository.
+func (p *peers) round(ctx context.Context, dir string, c *corpus, round int) error {
+	if err := c.warm(ctx); err != nil {
+		return err
+	}
+	for _, t := range p.tools {
+		at := place(filepath.Join(dir, t.name))
+		if err := at.make(); err != nil {
+			return err
+		}
+		if _, err := measure(ctx, t.command(ctx, at, t.init(at)), 0); err != nil {
+			return err
+		}
+	}
+	latest := first
+	for _, phase := range c.phases() {
+		if phase == changed {
+			if err := c.overwrite(noise{uint64(round)}); err != nil {
+				return err
+			}
+		}
+		for _, t := range p.turns(round) {
+			if err := p.phase(ctx, place(filepath.Join(dir, t.name)), c, t, phase, latest); err != nil {
+				return err
+			}
+		}
+		latest = phase
+	}
+	return c.putBack()
+}
+
+// phase runs one phase with one tool, and looks at what came back.
+func (p *peers) phase(ctx context.Context, at place, c *corpus, t *tool, phase, latest phase) error {
+	args := t.backup(at, phase, c.paths)
+	if phase == restored {
+		args = t.restore(at, latest)
+	}
+	if err := p.sample(ctx, cell{c.name, phase, t.name}, t, at, args); err != nil || phase != restored {
+		return err
+	}
+	got, err := measureExtent(at.target())
+	if err != nil {
+		return err
+	}
+	if got != c.extent {
+		return fmt.Errorf("%s restored %d bytes in %d files, want %d in %d", t.name, got.bytes, got.files, c.bytes, c.files)
+	}
+	if got.files < fewFiles {
+		return os.RemoveAll(at.target())
+	}
+	return nil
+}
+
+// sample runs t and keeps what it took.
+func (p *peers) sample(ctx context.Context, where cell, t *tool, at place, args []string) error {
+	before, err := repoExtent(at)
+	if err != nil {
+		return err
+	}
+	s := sample{}
+	if s.usage, err = measure(ctx, t.command(ctx, at, args), t.warning); err != nil {
+		return err
+	}
+	if s.repo, err = repoExtent(at); err != nil {
+		return err
+	}
+	s.growth = s.repo.bytes - before.bytes
+	p.samples[where] = append(p.samples[where], s)
+	fmt.Fprintf(os.Stderr, "%s %s %s: %v, processor %v\n", where.corpus, where.phase, where.tool,
+		s.wall.Round(time.Millisecond), s.cpu.Round(time.Millisecond))
+	return nil
+}
+
+func repoExtent(at place) (extent, error) {
+	if _, err := os.Stat(at.repo()); errors.Is(err, os.ErrNotExist) {
+		return extent{}, nil
+	}
+	return measureExtent(at.repo())
+}
