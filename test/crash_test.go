@@ -102,6 +102,35 @@ func TestAdopted(t *testing.T) {
 	b.checkRestore("the archive after the kill", describe(t, b.src, owners))
 }
 
+// TestKilledInit kills the making of a repository: the next backup --init
+// finishes it, or makes it anew.
+func TestKilledInit(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range kills / 4 {
+		b := newBox(t)
+		b.env = append(b.env, "CAIRN_KEY_FILE=", "CAIRN_PASSPHRASE=swordfish")
+		write(t, b.src+"/letter", []byte("Dear reader"))
+		cmd := b.command("backup", "--init", b.src+"/./.")
+		must(t, cmd.Start())
+		// Most of the time goes into the passphrase, before and after.
+		after := time.Duration(random.Int64N(int64(500 * time.Millisecond)))
+		time.Sleep(after)
+		must(t, cmd.Process.Kill())
+		exitCode(t, cmd.Wait())
+		if r := b.run("backup", "--init", b.src+"/./."); r.code != done {
+			t.Fatalf("after a kill at %s: got exit code %d, want %d\n%s", after, r.code, done, r.err)
+		}
+		b.want(done, "check", "--read-data")
+		b.checkRestore("the first archive", describe(t, b.src, owners))
+	}
+}
+
 // kill starts a backup and kills it after some time, unless it is faster.
 func (b *box) kill(after time.Duration) (code int) {
 	b.t.Helper()

@@ -118,7 +118,7 @@ func (s *source) lines(node ast.Node) int {
 	return s.set.Position(node.End()).Line - s.set.Position(node.Pos()).Line + 1
 }
 
-// sources parses everything but tests.
+// sources parses everything but tests, and what is built for tests only.
 func sources(t *testing.T) []*source {
 	t.Helper()
 	set := token.NewFileSet()
@@ -127,7 +127,7 @@ func sources(t *testing.T) []*source {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || name == "test"):
 			return fs.SkipDir
 		case d.IsDir(), !strings.HasSuffix(name, ".go"), strings.HasSuffix(name, "_test.go"):
 			return nil
