@@ -18,7 +18,7 @@ type limits struct {
 	pending   int // further runs, until Commit
 }
 
-// Eight runs in all. The recent table takes about 16 MiB when full; in an index
+// Eight runs in all. The recent table takes about 8 MiB when full; in an index
 // of ten million chunks, each is written four times.
 func defaults() limits { return limits{recent: 128 << 10, committed: 4, pending: 4} }
 

@@ -29,7 +29,9 @@ type backupCmd struct {
 
 // Help implements kong's longer help.
 func (backupCmd) Help() string {
-	return `    cairn backup --init ~/Documents
+	return `Examples:
+
+    cairn backup --init ~/Documents
     cairn -r /mnt/backup/cairn backup /etc /home --exclude '*.tmp'
 
 Files that have not changed since the last backup of the same paths are not
@@ -85,7 +87,11 @@ func plan(paths []string) ([]walk.Root, error) {
 		return nil, usage(err)
 	}
 	for _, root := range roots {
-		if _, err := os.Lstat(root.Source); err != nil {
+		_, err := os.Lstat(root.Source)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("nothing to back up: %s does not exist", name(root.Source))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("nothing to back up: %w", err)
 		}
 	}
@@ -149,8 +155,8 @@ func (g *globals) openOrCreate(ctx context.Context, create bool) (*session, erro
 	if err := g.create(ctx, path, s, crypt.DefaultKDF()); err != nil {
 		return nil, err
 	}
-	if embedded {
-		g.term.warn("the repository is on the same machine as your files: copy both it and the key to another disk, or name one there with --repo")
+	if embedded && s.keyFile != "" {
+		g.term.warn("repository and key are on the same machine as your files: copy both to another disk, or name a repository there with --repo")
 	}
 	return g.open(ctx)
 }
@@ -172,7 +178,7 @@ func newBackupRun(g *globals, v *session, roots []walk.Root, exclude *pattern.Li
 		Roots: roots, Now: time.Now, Progress: r.progress,
 		Walk: walk.Options{Skip: v.own()},
 		Archive: record.Archive{
-			Name: archiveName(host, r.begun), Host: host, User: login,
+			Name: archiveName(v, host, r.begun), Host: host, User: login,
 			Series: seriesOf(roots), Version: version(), Zone: int32(zone),
 		},
 		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },
@@ -197,10 +203,20 @@ func pathError(path string, err error) error {
 	return fmt.Errorf("%s: %w", name(path), err)
 }
 
-// archiveName is a name that tells archives apart at a glance.
-func archiveName(host string, at time.Time) string {
+// archiveName is a name that tells archives apart at a glance, and that no
+// archive has yet.
+func archiveName(v *session, host string, at time.Time) string {
+	taken := map[string]bool{}
+	for _, a := range v.Archives() {
+		taken[a.Name] = true
+	}
 	short, _, _ := strings.Cut(host, ".")
-	return short + "-" + at.Format("2006-01-02T15:04:05")
+	base := short + "-" + at.Format("2006-01-02T15:04:05")
+	unique := base
+	for n := 2; taken[unique]; n++ {
+		unique = fmt.Sprintf("%s-%d", base, n)
+	}
+	return unique
 }
 
 // seriesOf names a source after all of its roots.

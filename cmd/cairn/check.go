@@ -74,8 +74,12 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 	case g.cli.JSON:
 		err = g.term.json(checkJSON{s.Packs, s.Archives, s.Entries, s.Bytes, s.Unreferenced, s.Problems, elapsed.Seconds()})
 	case !g.cli.Quiet:
-		_, err = fmt.Fprintf(g.term.out, "checked %s, %s, %s in %s\n",
-			count(s.Archives, "archive"), count(s.Entries, "entry"), count(s.Packs, "pack"), took(elapsed))
+		read := ""
+		if c.ReadData {
+			read = fmt.Sprintf(" (%s, read whole)", size(s.Bytes))
+		}
+		_, err = fmt.Fprintf(g.term.out, "checked %s, %s, %s%s in %s\n",
+			count(s.Archives, "archive"), count(s.Entries, "entry"), count(s.Packs, "pack"), read, took(elapsed))
 		if err == nil && s.Unreferenced > 0 {
 			_, err = fmt.Fprintf(g.term.out, "  %s left by interrupted runs: no damage, the next backup takes them over\n", count(s.Unreferenced, "pack"))
 		}

@@ -53,7 +53,7 @@ func is(target error) func(error) bool { return func(err error) bool { return er
 // outcomes are tried in order.
 var outcomes = []outcome{
 	{is(errInterrupted), exitInterrupted, "what was stored is kept; the next run goes on from it"},
-	{is(context.Canceled), exitInterrupted, "what was stored is kept; the next run goes on from it"},
+	{is(context.Canceled), exitInterrupted, "nothing that was committed is lost"},
 	{is(repository.ErrNotFound), exitNoRepo, "check the path, or create one with: cairn -r PATH init"},
 	{is(repository.ErrIncomplete), exitNoRepo, ""},
 	{is(repository.ErrNoKey), exitKey, ""},

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"cairn/objects/archive"
 	"cairn/objects/record"
+	"cairn/pipeline/repository"
 )
 
 // lsCmd lists what is in an archive.
@@ -36,13 +38,9 @@ func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	reader := archive.NewReader(a.Root(), v.NewMetaReader().Fetch(ctx))
 	out := bufio.NewWriter(g.term.out)
-	below := archivePath(c.Path, a.Roots)
-	if below != "" {
-		if _, err := reader.Lookup(below); errors.Is(err, archive.ErrNotFound) {
-			return fmt.Errorf("archive %s has no %s: cairn ls %s shows what it has", a.Name, name(c.Path), c.Archive)
-		} else if err != nil {
-			return err
-		}
+	below, err := findPath(reader, &a, c.Path)
+	if err != nil {
+		return err
 	}
 	for e, err := range reader.From(below) {
 		if err != nil {
@@ -61,8 +59,30 @@ func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
 	return out.Flush()
 }
 
-// archivePath returns the path in the archive that a person means: one of the
-// archive, or one as it was on its host.
+// findPath returns the path in the archive that a person means: one of the
+// archive, one as it was on its host, or one below the working directory. The
+// empty path means everything.
+func findPath(reader *archive.Reader, a *repository.Archive, typed string) (string, error) {
+	candidates := []string{archivePath(typed, a.Roots)}
+	if absolute, err := filepath.Abs(typed); err == nil && !path.IsAbs(typed) {
+		candidates = append(candidates, archivePath(absolute, a.Roots))
+	}
+	for _, candidate := range candidates {
+		if candidate == "" {
+			return "", nil
+		}
+		_, err := reader.Lookup(candidate)
+		if err == nil {
+			return candidate, nil
+		}
+		if !errors.Is(err, archive.ErrNotFound) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("archive %s has no %s: cairn ls %s shows what it has", a.Name, name(typed), a.ID.Short())
+}
+
+// archivePath returns typed as a path of the archive.
 func archivePath(typed string, roots []record.Root) string {
 	if typed == "" {
 		return ""

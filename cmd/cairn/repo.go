@@ -48,6 +48,18 @@ func findPlaces() (place, error) {
 func (p place) defaultRepository() string { return filepath.Join(p.data, "repository") }
 func (p place) defaultKey() string        { return filepath.Join(p.config, "repository.key") }
 
+// keyFor returns the key file that opens the default repository: the one that
+// is named, or else the one that was made with it, if it was.
+func (p place) keyFor(s secret) string {
+	if s.keyFile != "" || s.passphrase != nil {
+		return s.keyFile
+	}
+	if _, err := os.Stat(p.defaultKey()); err != nil {
+		return ""
+	}
+	return p.defaultKey()
+}
+
 // location returns the repository that the command line or the environment
 // names, or else the default one.
 func (g *globals) location() (string, error) {
@@ -128,8 +140,8 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 	if err != nil {
 		return nil, err
 	}
-	if g.cli.Repo == "" && secret.keyFile == "" {
-		secret.keyFile = p.defaultKey()
+	if g.cli.Repo == "" {
+		secret.keyFile = p.keyFor(secret)
 	}
 	store, err := openStore(path)
 	if err != nil {

@@ -20,7 +20,9 @@ type restoreCmd struct {
 
 // Help implements kong's longer help.
 func (restoreCmd) Help() string {
-	return `    cairn restore latest --target /tmp/back
+	return `Examples:
+
+    cairn restore latest --target /tmp/back
     cairn restore latest etc/ssh --target /tmp/back
 
 Files that are there already are replaced.`
@@ -107,12 +109,12 @@ func (c *restoreCmd) selection(ctx context.Context, v *session, a *repository.Ar
 	reader := archive.NewReader(a.Root(), v.NewMetaReader().Fetch(ctx))
 	var wanted wantedPaths
 	for _, typed := range c.Paths {
-		path := archivePath(typed, a.Roots)
+		path, err := findPath(reader, a, typed)
+		if err != nil {
+			return nil, err
+		}
 		if path == "" {
 			return nil, nil // the whole archive
-		}
-		if _, err := reader.Lookup(path); err != nil {
-			return nil, fmt.Errorf("archive %s: %s: %w; cairn ls %s shows what it has", a.Name, name(typed), err, c.Archive)
 		}
 		wanted = append(wanted, path)
 	}

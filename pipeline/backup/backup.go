@@ -106,6 +106,9 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 	if o.Level == 0 {
 		o.Level = pack.Fastest
 	}
+	if o.Walk.LookAhead == 0 {
+		o.Walk.LookAhead = 4 << 20
+	}
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}

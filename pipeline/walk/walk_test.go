@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"cairn/objects/archive"
 
@@ -400,11 +401,12 @@ func TestStopsGoroutines(t *testing.T) {
 		}
 		cancel()
 	}
-	for range 1000 { // what context.AfterFunc started may be on its way out
+	// What context.AfterFunc started may be on its way out, and a busy machine
+	// takes its time.
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
-		runtime.Gosched()
 	}
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
