@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,8 +23,9 @@ const headersAtOnce = 32
 
 // Sync brings the index cache to the generation of State. Where the cache
 // already stands for it, nothing is read; else the headers of the packs that
-// it lacks are. A pack that is missing or damaged is warned about and left
-// out: what it held is then unknown, so that the next backup stores it again.
+// it lacks are. A pack whose header is missing or damaged is warned about and
+// left out: what it held is then unknown, so that the next backup stores it
+// again. So is, when the cache is built anew, every pack that is not there.
 func (r *Repository) Sync(ctx context.Context) error {
 	state := r.State()
 	want := index.State{Generation: state.Generation, Commit: state.Commit}
@@ -39,6 +41,11 @@ func (r *Repository) Sync(ctx context.Context) error {
 			return fmt.Errorf("empty index cache: %w", err)
 		}
 		if missing, _, err = r.compare(state); err != nil {
+			return err
+		}
+	}
+	if r.Index.State() == (index.State{}) {
+		if missing, err = r.stored(ctx, missing); err != nil {
 			return err
 		}
 	}
@@ -85,6 +92,29 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 		delete(have, p.ID)
 	}
 	return missing, len(have) > 0, nil
+}
+
+// stored returns those of packs that are in the store; the others are warned
+// about. It asks for all names at once, because a header that is at hand in its
+// commit record does not show that the pack is there.
+func (r *Repository) stored(ctx context.Context, packs []record.Pack) ([]record.Pack, error) {
+	if len(packs) == 0 {
+		return nil, nil
+	}
+	there := make(map[backend.Key]bool, len(packs))
+	for info, err := range r.store.Backend.List(ctx, "packs/") {
+		if err != nil {
+			return nil, fmt.Errorf("list packs: %w", err)
+		}
+		there[info.Key] = true
+	}
+	return slices.DeleteFunc(packs, func(p record.Pack) bool {
+		if there[packer.Key(p.ID)] {
+			return false
+		}
+		r.warn(fmt.Errorf("pack %s cannot be used: %w", p.ID, backend.ErrNotExist))
+		return true
+	}), nil
 }
 
 // fetch adds packs to the index, reading many headers at a time.
