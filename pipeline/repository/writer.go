@@ -113,11 +113,28 @@ func (w *Writer) adoptPack(ctx context.Context, id objects.ID, info backend.Info
 	if err != nil {
 		return err
 	}
+	if err := w.harden(ctx, info.Key); err != nil {
+		return err
+	}
 	if err := w.r.Index.Add(packer.IndexPack(p), h); err != nil {
 		return err
 	}
 	w.packs = append(w.packs, p)
 	return nil
+}
+
+// harden makes sure that an object is durable whose writer may have died
+// before it could say so: creating it again fails, and that is the answer
+// which the store gives only for what is durable.
+func (w *Writer) harden(ctx context.Context, key backend.Key) error {
+	err := w.r.store.Backend.Put(ctx, key)
+	if errors.Is(err, backend.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(errors.New("it vanished"), w.r.store.Backend.Delete(ctx, key))
+	}
+	return fmt.Errorf("make %s durable: %w", key, err)
 }
 
 // Add makes durable packs part of the next commit.
