@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"cairn/pipeline/check"
@@ -55,7 +56,26 @@ func (c *checkCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.Problems > 0 {
+		if err := forgetCache(v); err != nil {
+			return err
+		}
+	}
 	return c.report(g, v, s, time.Since(begun))
+}
+
+// forgetCache removes the index cache, which may vouch for what is damaged or
+// gone: the next backup makes it anew and stores again what the packs that
+// are missing held.
+func forgetCache(v *session) error {
+	p, err := findPlaces()
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(p.cache, v.Config.Repository.String(), "index")); err != nil {
+		return fmt.Errorf("remove the index cache: %w", err)
+	}
+	return nil
 }
 
 type checkJSON struct {
@@ -91,7 +111,7 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 		return err
 	}
 	if s.Problems > 0 {
-		return fmt.Errorf("%w: %s, see above; archives that are not named can be restored whole", errDamaged, count(s.Problems, "problem"))
+		return fmt.Errorf("%w: %s, see above; archives that are not named can be restored whole, and the next backup stores again what is missing and still on this machine", errDamaged, count(s.Problems, "problem"))
 	}
 	return ended(false, uint64(v.warnings))
 }
