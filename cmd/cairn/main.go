@@ -68,6 +68,9 @@ func run(args []string) int {
 	if err != nil {
 		panic(err) // the model above is wrong
 	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		return t.end(usage(err))
