@@ -67,6 +67,12 @@ func eachFile(paths []string, f func(path string, info fs.FileInfo) error) error
 	return nil
 }
 
+// measure finds out how much c is.
+func (c *corpus) measure() (err error) {
+	c.extent, err = measureExtent(c.paths...)
+	return err
+}
+
 // warm reads everything once, so that no tool is the first.
 func (c *corpus) warm(ctx context.Context) error {
 	return eachFile(c.paths, func(path string, _ fs.FileInfo) error {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// sampling is how often memory is looked at. What a process takes for a
-// shorter time can be missed.
+// sampling is how often memory is looked at, once a process has run for a
+// while. What it takes for a shorter time can be missed.
 const sampling = 20 * time.Millisecond
 
 // usage is what a command took, with all processes that it started.
@@ -68,9 +68,7 @@ func measure(ctx context.Context, cmd *exec.Cmd, warning int) (usage, error) {
 // peak watches the process tree below pid until ended is closed.
 func peak(pid int, ended <-chan struct{}) memory {
 	var top memory
-	tick := time.NewTicker(sampling)
-	defer tick.Stop()
-	for {
+	for pause := sampling / 16; ; pause = min(2*pause, sampling) {
 		var now memory
 		now.add(pid)
 		top.private = max(top.private, now.private)
@@ -78,7 +76,7 @@ func peak(pid int, ended <-chan struct{}) memory {
 		select {
 		case <-ended:
 			return top
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

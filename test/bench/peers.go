@@ -63,6 +63,7 @@ func (p *peers) run(ctx context.Context, work string, out io.Writer) error {
 	if err := p.makeCorpora(ctx, filepath.Join(work, "corpora")); err != nil {
 		return err
 	}
+	p.announce()
 	p.samples = map[cell][]sample{}
 	for round := range p.runs {
 		dir := filepath.Join(work, fmt.Sprintf("round-%d", round))
@@ -94,61 +95,68 @@ func (p *peers) findTools(ctx context.Context, work string, out io.Writer) error
 	return err
 }
 
-// makeCorpora makes what is to be made and measures all of it.
+// makeCorpora makes what is to be backed up.
 func (p *peers) makeCorpora(ctx context.Context, dir string) error {
-	for _, name := range []string{"image", "random", "tiny"} {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
-			return err
-		}
-	}
+	var err error
 	if len(p.trees) > 0 {
-		c := &corpus{name: "tree"}
-		for _, tree := range p.trees {
-			path, err := filepath.Abs(tree)
-			if err != nil {
-				return err
-			}
-			c.paths = append(c.paths, path)
-		}
-		p.corpora = append(p.corpora, c)
+		err = p.findTrees()
 	}
 	if p.image != "" {
-		c := &corpus{name: "image", paths: []string{filepath.Join(dir, "image")}, original: p.image, disk: filepath.Join(dir, "image", "disk")}
-		if err := copyFile(ctx, c.original, c.disk); err != nil {
-			return err
-		}
-		p.corpora = append(p.corpora, c)
+		err = errors.Join(err, p.makeCorpus(dir, "image", func(c *corpus) error {
+			c.original, c.disk = p.image, filepath.Join(c.paths[0], "disk")
+			return copyFile(ctx, c.original, c.disk)
+		}))
 	}
 	if p.random > 0 {
-		c := &corpus{name: "random", paths: []string{filepath.Join(dir, "random")}}
-		if err := writeNoise(filepath.Join(dir, "random", "noise"), int64(p.random), 0); err != nil {
-			return err
-		}
-		p.corpora = append(p.corpora, c)
+		err = errors.Join(err, p.makeCorpus(dir, "random", func(c *corpus) error {
+			return writeNoise(filepath.Join(c.paths[0], "noise"), int64(p.random), 0)
+		}))
 	}
 	if p.tiny > 0 {
-		c := &corpus{name: "tiny", paths: []string{filepath.Join(dir, "tiny")}}
-		if err := writeTiny(ctx, c.paths[0], p.tiny); err != nil {
-			return err
-		}
-		p.corpora = append(p.corpora, c)
+		err = errors.Join(err, p.makeCorpus(dir, "tiny", func(c *corpus) error {
+			return writeTiny(ctx, c.paths[0], p.tiny)
+		}))
 	}
-	return p.completeCorpora()
+	return err
 }
 
-func (p *peers) completeCorpora() error {
-	for _, c := range p.corpora {
-		if c.name != "tree" {
-			if err := touch(c.paths[0]); err != nil {
-				return err
-			}
-		}
-		var err error
-		if c.extent, err = measureExtent(c.paths...); err != nil {
+// findTrees makes a corpus of what is there.
+func (p *peers) findTrees() error {
+	c := &corpus{name: "tree"}
+	for _, tree := range p.trees {
+		path, err := filepath.Abs(tree)
+		if err != nil {
 			return err
 		}
+		c.paths = append(c.paths, path)
 	}
-	return nil
+	p.corpora = append(p.corpora, c)
+	return c.measure()
+}
+
+// makeCorpus makes a corpus in a directory of its own, which fill fills.
+func (p *peers) makeCorpus(dir, name string, fill func(c *corpus) error) error {
+	c := &corpus{name: name, paths: []string{filepath.Join(dir, name)}}
+	if err := os.MkdirAll(c.paths[0], 0o700); err != nil {
+		return err
+	}
+	if err := fill(c); err != nil {
+		return err
+	}
+	if err := touch(c.paths[0]); err != nil {
+		return err
+	}
+	p.corpora = append(p.corpora, c)
+	return c.measure()
+}
+
+// announce says how much room is needed at most.
+func (p *peers) announce() {
+	total := int64(0)
+	for _, c := range p.corpora {
+		total += 2 * c.bytes * int64(p.runs*len(p.tools))
+	}
+	fmt.Fprintf(os.Stderr, "up to %.1f GB will be written\n", mega(total)/1000)
 }
 
 // turns returns the tools in another order for every round.

@@ -51,6 +51,9 @@ func (u *units) run(ctx context.Context, work string, out io.Writer) error {
 	header(&b, "content", "unit", "wall s", "processor s", "stored MB", "chunks", "mean KiB",
 		"growth MB", "growth / changed", "growth KiB / edit", "index MB / TB")
 	for _, e := range edits {
+		if err := (&corpus{paths: []string{e.before, e.after}}).warm(ctx); err != nil {
+			return err
+		}
 		for text := range strings.SplitSeq(u.units, ",") {
 			var unit size
 			if err := unit.Set(text); err != nil {
