@@ -26,9 +26,13 @@ type readResult struct {
 	changed bool // it changed while it was being read, twice
 }
 
-// fill makes e describe the file as it was when it was read.
+// fill makes e describe the file as it was when it was read. If it has changed
+// since the scan, that is so short ago that it may change again without its
+// times showing it.
 func (r *readResult) fill(e *archive.Entry) {
+	modified, changed := e.ModTime, e.ChangeTime
 	setStat(e, &r.stat)
+	e.Racy = e.Racy || e.ModTime != modified || e.ChangeTime != changed
 	e.Xattrs = r.xattrs
 	e.Changed = r.changed
 }
