@@ -172,6 +172,7 @@ func writeGolden(t *testing.T) {
 	for _, old := range records[:snapshotAt-1] {
 		must(t, os.Remove(old)) // nobody needs them who reads the snapshot
 	}
+	must(t, os.Chmod(filepath.Join(golden, "keyfile", "key"), 0o644)) // no secret, this one
 	b.saveGolden("keyfile")
 }
 
@@ -208,7 +209,7 @@ func goldenTree(t *testing.T, dir string) {
 	write(t, at("names/"+strings.Repeat("long", 63)), []byte("5"))
 	write(t, at("names-below/x"), []byte("sorted after names/"))
 
-	write(t, at("modes/none"), nil)
+	write(t, at("modes/read-only"), nil)
 	write(t, at("modes/setuid"), nil)
 	must(t,
 		os.Mkdir(at("modes/sticky"), 0o755),
@@ -228,7 +229,7 @@ func goldenTree(t *testing.T, dir string) {
 	}
 	goldenTimes(t, dir)
 	must(t, // last, for what may not be written to any more
-		os.Chmod(at("modes/none"), 0),
+		os.Chmod(at("modes/read-only"), 0o400),
 		os.Chmod(at("modes/setuid"), 0o711|fs.ModeSetuid),
 		os.Chmod(at("modes/sticky"), 0o777|fs.ModeSticky))
 }
