@@ -90,7 +90,8 @@ func (rd *reader) twice(ctx context.Context, b *bigJob) error {
 	}
 	defer f.Close()
 	for attempt := 0; ; attempt++ {
-		if err := rd.once(ctx, f, before, b); err != nil {
+		size, err := rd.once(ctx, f, before.Size, b)
+		if err != nil {
 			return err
 		}
 		after, err := walk.StatFile(f)
@@ -98,6 +99,7 @@ func (rd *reader) twice(ctx context.Context, b *bigJob) error {
 			return err
 		}
 		b.result.stat = before
+		b.result.stat.Size = size
 		list, errs := walk.FileXattrs(f)
 		if b.result.xattrs, err = rd.r.xattrs(ctx, b.file.item.Source, list, errs); err != nil {
 			return err
@@ -119,24 +121,28 @@ func (rd *reader) twice(ctx context.Context, b *bigJob) error {
 
 var errChanged = errors.New("changed while it was being read, twice; stored as it was read")
 
-// once reads the file from its start to the size in stat.
-func (rd *reader) once(ctx context.Context, f *os.File, stat walk.Stat, b *bigJob) error {
+// once reads the file from its start to size, or to where it ends now if that
+// comes first, and returns how many bytes that are.
+func (rd *reader) once(ctx context.Context, f *os.File, size int64, b *bigJob) (int64, error) {
 	s := &segmenter{rd: rd, b: b}
 	defer s.drop()
-	for at := int64(0); at < stat.Size; {
-		from, to, err := nextData(f, at, stat.Size)
+	at := int64(0)
+	for at < size {
+		from, to, err := nextData(f, at, size)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if from > at {
 			s.hole(uint64(from - at))
 		}
-		if err := s.data(ctx, f, from, to); err != nil {
-			return err
+		if at, err = s.data(ctx, f, from, to); err != nil {
+			return 0, err
 		}
-		at = to
+		if at < to {
+			break
+		}
 	}
-	return s.flush(ctx)
+	return at, s.flush(ctx)
 }
 
 // segmenter cuts the data of one file into chunks and gathers them into
@@ -154,17 +160,19 @@ func (s *segmenter) hole(n uint64) {
 	s.extents = append(s.extents, archive.Extent{Len: n, Hole: true})
 }
 
-// data reads and cuts the bytes from…to of the file. They are cut on their
-// own: whatever is left at the end is a chunk.
-func (s *segmenter) data(ctx context.Context, f *os.File, from, to int64) error {
-	for at := from; at < to || s.cut < s.fill; {
+// data reads and cuts the bytes from…to of the file, and returns where it came
+// to: short of to if the file ends there. They are cut on their own: whatever
+// is left at the end is a chunk.
+func (s *segmenter) data(ctx context.Context, f *os.File, from, to int64) (int64, error) {
+	at := from
+	for at < to || s.cut < s.fill {
 		if err := s.room(ctx); err != nil {
-			return err
+			return at, err
 		}
 		want := min(int64(len(s.buffer.p)-s.fill), to-at)
 		n, err := f.ReadAt(s.buffer.p[s.fill:s.fill+int(want)], at)
 		if err != nil && err != io.EOF {
-			return err
+			return at, err
 		}
 		if int64(n) < want {
 			to = at + int64(n) // it shrank: the second look will say so
@@ -174,7 +182,7 @@ func (s *segmenter) data(ctx context.Context, f *os.File, from, to int64) error 
 		s.rd.r.progress.Read.Add(uint64(n))
 		s.chunks(at >= to)
 	}
-	return nil
+	return at, nil
 }
 
 // room makes sure that the buffer can take more data and a whole chunk.
