@@ -2,12 +2,12 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"cairn/objects"
 	"cairn/objects/archive"
 	"cairn/pipeline/packer"
-	"cairn/pipeline/walk"
 )
 
 // assembly takes slots in archive order and writes the archive's tree. It is
@@ -15,13 +15,17 @@ import (
 type assembly struct {
 	framer *packer.Framer // of metadata
 	tree   *archive.Writer
-	links  map[walk.FileID]*archive.Entry // the first name of every hard-linked file
+	read   func(*bigJob) // begins to read a file whose turn has come
 	count  *Progress
 	warn   func(path string, err error)
+
+	stopping func() bool
 }
 
+var errTwin = errors.New("not stored: it is another name of a file that could not be read")
+
 func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run) *assembly {
-	a := &assembly{framer: framer, links: map[walk.FileID]*archive.Entry{}, count: r.progress, warn: r.warn}
+	a := &assembly{framer: framer, count: r.progress, warn: r.warn, stopping: r.stopping}
 	a.tree = archive.NewWriter(seed, a.put(ctx))
 	return a
 }
@@ -67,8 +71,8 @@ func (a *assembly) take(ctx context.Context, s *slot) error {
 	if s.failed {
 		return nil
 	}
-	if s.first != nil {
-		a.links[*s.first] = s.entry
+	if s.set != nil {
+		s.set.entry = s.entry
 	}
 	if err := a.tree.Add(s.entry); err != nil {
 		return fmt.Errorf("archive %s: %w", s.path, err)
@@ -81,18 +85,27 @@ func (a *assembly) take(ctx context.Context, s *slot) error {
 func (a *assembly) complete(ctx context.Context, s *slot) error {
 	switch {
 	case s.batch != nil:
-		return wait(ctx, s.batch.done)
+		if err := wait(ctx, s.batch.done); err != nil || !s.grown {
+			return err
+		}
+		return a.readNow(ctx, s, s.batch.file(s))
 	case s.big != nil:
 		return a.completeBig(ctx, s)
+	case s.twin != nil && s.twin.set.entry == nil:
+		return a.readNow(ctx, s, s.twin.file) // the first name could not be read
 	case s.twin != nil:
-		first, ok := a.links[*s.twin]
-		if !ok {
-			s.failed = true // its first name could not be read, and said so
-			return nil
-		}
-		s.entry.Size, s.entry.Content, s.entry.Xattrs, s.entry.Changed = first.Size, first.Content, first.Xattrs, first.Changed
+		path := s.entry.Path
+		*s.entry = *s.twin.set.entry // names of one file have everything else in common
+		s.entry.Path = path
 	}
 	return nil
+}
+
+// readNow reads a file that was to be had in another way.
+func (a *assembly) readNow(ctx context.Context, s *slot, file source) error {
+	s.big = &bigJob{file: file, segments: make(chan *segment, segmentsAhead)}
+	a.read(s.big)
+	return a.completeBig(ctx, s)
 }
 
 // completeBig collects a big file's extents as its segments are stored.
