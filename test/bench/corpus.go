@@ -20,6 +20,7 @@ const (
 	regionsShare  = 50       // one region in so many is overwritten
 	insertions    = 100      // into the file that is shifted
 	insertedBytes = 3
+	fewFiles      = 10
 	tinyDir       = 100     // files in a directory
 	tinyMax       = 4 << 10 // bytes
 )
@@ -103,6 +104,22 @@ func (c *corpus) overwrite(from io.ReaderAt) error {
 		return fmt.Errorf("change image: %w", err)
 	}
 	return touch(c.paths[0])
+}
+
+// verify looks at what a restore brought back. Few files are removed: that
+// makes no file system slow.
+func (c *corpus) verify(j job) error {
+	got, err := measureExtent(j.at.target())
+	if err != nil {
+		return err
+	}
+	if got != c.extent {
+		return fmt.Errorf("%s restored %d bytes in %d files, want %d in %d", j.tool.name, got.bytes, got.files, c.bytes, c.files)
+	}
+	if got.files > fewFiles {
+		return nil
+	}
+	return os.RemoveAll(j.at.target())
 }
 
 // putBack makes the disk image, if there is one, what it was.

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// fewFiles can be removed between runs without making the file system slow.
-const fewFiles = 10
-
 // peers compares tools.
 type peers struct {
 	trees  list
@@ -50,7 +47,7 @@ func (p *peers) flags(f *flag.FlagSet) {
 	f.Var(&p.random, "random", "`bytes` of an incompressible file")
 	f.IntVar(&p.tiny, "tiny", 0, "`number` of files of up to 4 KiB of text")
 	f.IntVar(&p.runs, "runs", 3, "`number` of runs, of which the median counts")
-	f.StringVar(&p.names, "tools", "cairn,restic,borg", "a `list` from cairn, cairn-passphrase, restic, borg, borg-zstd, floor")
+	f.StringVar(&p.names, "tools", "cairn,restic,borg", "a `list` from cairn, cairn-passphrase, restic, borg, borg-zstd, floor (cp and find)")
 }
 
 func (p *peers) run(ctx context.Context, work string, out io.Writer) error {
@@ -172,11 +169,8 @@ func (p *peers) startUp(ctx context.Context, dir string, round int) error {
 		if err := at.make(); err != nil {
 			return err
 		}
-		for _, step := range []struct {
-			phase phase
-			args  []string
-		}{{"version", t.version(at)}, {"init", t.init(at)}, {"list", t.list(at)}} {
-			if err := p.sample(ctx, cell{"", step.phase, t.name}, t, at, step.args); err != nil {
+		for _, phase := range []phase{version, initial, empty} {
+			if err := p.sample(ctx, "", job{tool: t, at: at, phase: phase}); err != nil {
 				return err
 			}
 		}
@@ -189,14 +183,9 @@ func (p *peers) round(ctx context.Context, dir string, c *corpus, round int) err
 	if err := c.warm(ctx); err != nil {
 		return err
 	}
-	for _, t := range p.tools {
-		at := place(filepath.Join(dir, t.name))
-		if err := at.make(); err != nil {
-			return err
-		}
-		if _, err := measure(ctx, t.command(ctx, at, t.init(at)), 0); err != nil {
-			return err
-		}
+	jobs, err := p.prepare(ctx, dir, c, round)
+	if err != nil {
+		return err
 	}
 	latest := first
 	for _, phase := range c.phases() {
@@ -205,54 +194,55 @@ func (p *peers) round(ctx context.Context, dir string, c *corpus, round int) err
 				return err
 			}
 		}
-		for _, t := range p.turns(round) {
-			if err := p.phase(ctx, place(filepath.Join(dir, t.name)), c, t, phase, latest); err != nil {
+		for _, j := range jobs {
+			j.phase, j.latest = phase, latest
+			if err := p.sample(ctx, c.name, j); err != nil {
 				return err
 			}
 		}
 		latest = phase
 	}
+	for _, j := range jobs {
+		if err := c.verify(j); err != nil {
+			return err
+		}
+	}
 	return c.putBack()
 }
 
-// phase runs one phase with one tool, and looks at what came back.
-func (p *peers) phase(ctx context.Context, at place, c *corpus, t *tool, phase, latest phase) error {
-	args := t.backup(at, phase, c.paths)
-	if phase == restored {
-		args = t.restore(at, latest)
+// prepare makes an empty repository for every tool.
+func (p *peers) prepare(ctx context.Context, dir string, c *corpus, round int) ([]job, error) {
+	var jobs []job
+	for _, t := range p.turns(round) {
+		j := job{tool: t, at: place(filepath.Join(dir, t.name)), phase: initial, paths: c.paths}
+		if err := j.at.make(); err != nil {
+			return nil, err
+		}
+		if _, err := measure(ctx, j.command(ctx), t.warning); err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j)
 	}
-	if err := p.sample(ctx, cell{c.name, phase, t.name}, t, at, args); err != nil || phase != restored {
-		return err
-	}
-	got, err := measureExtent(at.target())
-	if err != nil {
-		return err
-	}
-	if got != c.extent {
-		return fmt.Errorf("%s restored %d bytes in %d files, want %d in %d", t.name, got.bytes, got.files, c.bytes, c.files)
-	}
-	if got.files < fewFiles {
-		return os.RemoveAll(at.target())
-	}
-	return nil
+	return jobs, nil
 }
 
-// sample runs t and keeps what it took.
-func (p *peers) sample(ctx context.Context, where cell, t *tool, at place, args []string) error {
-	before, err := repoExtent(at)
+// sample runs j and keeps what it took.
+func (p *peers) sample(ctx context.Context, corpus string, j job) error {
+	before, err := repoExtent(j.at)
 	if err != nil {
 		return err
 	}
 	s := sample{}
-	if s.usage, err = measure(ctx, t.command(ctx, at, args), t.warning); err != nil {
+	if s.usage, err = measure(ctx, j.command(ctx), j.tool.warning); err != nil {
 		return err
 	}
-	if s.repo, err = repoExtent(at); err != nil {
+	if s.repo, err = repoExtent(j.at); err != nil {
 		return err
 	}
 	s.growth = s.repo.bytes - before.bytes
+	where := cell{corpus, j.phase, j.tool.name}
 	p.samples[where] = append(p.samples[where], s)
-	fmt.Fprintf(os.Stderr, "%s %s %s: %v, processor %v\n", where.corpus, where.phase, where.tool,
+	fmt.Fprintf(os.Stderr, "%s %s %s: %v, processor %v\n", corpus, j.phase, j.tool.name,
 		s.wall.Round(time.Millisecond), s.cpu.Round(time.Millisecond))
 	return nil
 }

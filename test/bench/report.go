@@ -16,7 +16,7 @@ func (p *peers) report(ctx context.Context, at place, out io.Writer) error {
 	if err := p.versions(ctx, at, &b); err != nil {
 		return err
 	}
-	p.table(&b, fmt.Sprintf("Start-up, on an empty repository; medians of %d", p.runs), "", "version", "init", "list")
+	p.table(&b, fmt.Sprintf("Start-up, on an empty repository; medians of %d", p.runs), "", version, initial, empty)
 	for _, c := range p.corpora {
 		p.table(&b, fmt.Sprintf("%s: %.1f MB in %d files", c.name, mega(c.bytes), c.files), c.name, c.phases()...)
 	}
@@ -31,7 +31,7 @@ func (p *peers) versions(ctx context.Context, at place, b *strings.Builder) erro
 		return err
 	}
 	for _, t := range p.tools {
-		text, err := t.command(ctx, at, t.version(at)).Output()
+		text, err := (&job{tool: t, at: at, phase: version}).command(ctx).Output()
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}

@@ -10,76 +10,64 @@ import (
 	"strings"
 )
 
-// The secrets of these repositories protect nothing.
-const passphrase = "correct horse battery staple"
-
-// phase is what is done with a repository, one after another. It names the
-// archive that it makes.
+// phase is one thing that a tool does. It names the archive that it makes.
 type phase string
 
 const (
+	version   phase = "version"
+	initial   phase = "init"
+	empty     phase = "list" // of the archives of an empty repository
 	first     phase = "first"
 	unchanged phase = "unchanged"
 	changed   phase = "changed"
 	restored  phase = "restore"
 )
 
-// A tool is a program that makes backups, called in one way.
+// A tool is a program that makes backups, called in one way. Commands are
+// words; $dir is the place of the repository, $repo is the repository in it,
+// $target is where a restore goes and starts, $phase and $latest are
+// names of archives, $paths is what to back up.
 type tool struct {
 	name    string
 	program string // looked up, unless it is a path
-	env     func(p place) []string
+	env     string
 	warning int // exit code of a run that did its work, with warnings
 
-	// Arguments. A restore starts in the directory that it is to fill.
-	version func(p place) []string
-	init    func(p place) []string
-	list    func(p place) []string // lists the archives
-	backup  func(p place, name phase, paths []string) []string
-	restore func(p place, latest phase) []string
+	version, init, list, backup, restore string
+
+	unchanged string // command for what did not change; empty: backup
 }
 
-// place is where one repository and everything about it lies: a directory.
-type place string
-
-func (p place) in(name string) string { return filepath.Join(string(p), name) }
-func (p place) repo() string          { return p.in("repo") }
-func (p place) target() string        { return p.in("restored") }
-
-// make makes the directories that a tool takes for granted.
-func (p place) make() error {
-	for _, dir := range []string{p.in("home"), p.in("tmp"), p.target()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// command returns a run of t that knows nothing of the user who benchmarks.
-func (t *tool) command(ctx context.Context, p place, args []string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, t.program, args...)
-	cmd.Dir = p.target()
-	cmd.Env = append([]string{"HOME=" + p.in("home"), "TMPDIR=" + p.in("tmp"), "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}, t.env(p)...)
-	return cmd
-}
-
-// buildCairn builds the cairn of this module.
-func buildCairn(ctx context.Context, path string) error {
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "cairn/cmd/cairn").CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build cairn: %w: %s", err, out)
-	}
-	return nil
-}
-
-// known returns all tools; program is the path of cairn.
+// known returns all tools; program is the path of cairn. The passphrase
+// protects nothing.
 func known(program string) []*tool {
-	return []*tool{
-		cairn("cairn", program, func(p place) []string { return []string{"CAIRN_KEY_FILE=" + p.in("key")} }),
-		cairn("cairn-passphrase", program, func(place) []string { return []string{"CAIRN_PASSPHRASE=" + passphrase} }),
-		restic(), borg("borg"), borg("borg-zstd", "--compression", "zstd,3"), floor(),
+	cairn := tool{
+		name: "cairn", program: program, warning: 1, env: "CAIRN_REPOSITORY=$repo CAIRN_KEY_FILE=$dir/key",
+		version: "version", init: "init -q", list: "list", backup: "backup -q $paths", restore: "restore -q latest --target $target",
 	}
+	withPassphrase := cairn
+	withPassphrase.name, withPassphrase.env = "cairn-passphrase", "CAIRN_REPOSITORY=$repo CAIRN_PASSPHRASE=not-a-secret"
+
+	restic := tool{
+		name: "restic", program: "restic", warning: 3,
+		env:     "RESTIC_REPOSITORY=$repo RESTIC_PASSWORD=not-a-secret RESTIC_CACHE_DIR=$dir/cache",
+		version: "version", init: "init -q", list: "snapshots", backup: "backup -q $paths", restore: "restore -q latest --target $target",
+	}
+	borg := tool{
+		name: "borg", program: "borg", warning: 1,
+		env:     "BORG_REPO=$repo BORG_PASSPHRASE=not-a-secret BORG_BASE_DIR=$dir/home",
+		version: "--version", init: "init -e repokey-blake2", list: "list", backup: "create ::$phase $paths", restore: "extract ::$latest",
+	}
+	withZstd := borg
+	withZstd.name, withZstd.backup = "borg-zstd", "create --compression zstd,3 ::$phase $paths"
+
+	// No backup: it copies, and looks for changes with find.
+	floor := tool{
+		name: "floor", program: "env",
+		version: "cp --version", init: "mkdir $repo", list: "ls $repo", backup: "cp -a -t $repo -- $paths", restore: "cp -a -T -- $repo $target",
+		unchanged: `find $paths -printf %s/%T@/%C@/%i/%P\n`,
+	}
+	return []*tool{&cairn, &withPassphrase, &restic, &borg, &withZstd, &floor}
 }
 
 // choose returns the tools that names lists, and the names of those that are
@@ -99,67 +87,76 @@ func choose(all []*tool, names string) (found []*tool, missing []string, err err
 	return found, missing, nil
 }
 
-func cairn(name, program string, secret func(place) []string) *tool {
-	return &tool{
-		name: name, program: program, warning: 1,
-		env:     func(p place) []string { return append(secret(p), "CAIRN_REPOSITORY="+p.repo()) },
-		version: func(place) []string { return []string{"version"} },
-		init:    func(place) []string { return []string{"init", "-q"} },
-		list:    func(place) []string { return []string{"list"} },
-		backup: func(_ place, _ phase, paths []string) []string {
-			return append([]string{"backup", "-q"}, paths...)
-		},
-		restore: func(p place, _ phase) []string { return []string{"restore", "-q", "latest", "--target", p.target()} },
+// words returns the command for a phase.
+func (t *tool) words(phase phase) []string {
+	command := t.backup
+	switch {
+	case phase == version:
+		command = t.version
+	case phase == initial:
+		command = t.init
+	case phase == empty:
+		command = t.list
+	case phase == restored:
+		command = t.restore
+	case phase == unchanged && t.unchanged != "":
+		command = t.unchanged
 	}
+	return strings.Fields(command)
 }
 
-func restic() *tool {
-	return &tool{
-		name: "restic", program: "restic", warning: 3,
-		env: func(p place) []string {
-			return []string{"RESTIC_REPOSITORY=" + p.repo(), "RESTIC_PASSWORD=" + passphrase, "RESTIC_CACHE_DIR=" + p.in("cache")}
-		},
-		version: func(place) []string { return []string{"version"} },
-		init:    func(place) []string { return []string{"init", "-q"} },
-		list:    func(place) []string { return []string{"snapshots"} },
-		backup: func(_ place, _ phase, paths []string) []string {
-			return append([]string{"backup", "-q"}, paths...)
-		},
-		restore: func(p place, _ phase) []string { return []string{"restore", "-q", "latest", "--target", p.target()} },
+// place is where one repository and everything about it lies: a directory.
+type place string
+
+func (p place) repo() string   { return filepath.Join(string(p), "repo") }
+func (p place) home() string   { return filepath.Join(string(p), "home") }
+func (p place) target() string { return filepath.Join(string(p), "restored") }
+
+// make makes the directories that a tool takes for granted.
+func (p place) make() error {
+	for _, dir := range []string{p.home(), p.target()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func borg(name string, options ...string) *tool {
-	return &tool{
-		name: name, program: "borg", warning: 1,
-		env: func(p place) []string {
-			return []string{"BORG_REPO=" + p.repo(), "BORG_PASSPHRASE=" + passphrase, "BORG_BASE_DIR=" + p.in("home")}
-		},
-		version: func(place) []string { return []string{"--version"} },
-		init:    func(place) []string { return []string{"init", "-e", "repokey-blake2"} },
-		list:    func(place) []string { return []string{"list"} },
-		backup: func(_ place, name phase, paths []string) []string {
-			return slices.Concat([]string{"create"}, options, []string{"::" + string(name)}, paths)
-		},
-		restore: func(_ place, latest phase) []string { return []string{"extract", "::" + string(latest)} },
-	}
+// job is one run of a tool.
+type job struct {
+	tool   *tool
+	at     place
+	phase  phase
+	latest phase    // that made an archive
+	paths  []string // to back up
 }
 
-// floor is no backup: it copies, and looks for changes with find.
-func floor() *tool {
-	return &tool{
-		name: "floor", program: "sh",
-		env:     func(place) []string { return nil },
-		version: func(place) []string { return []string{"-c", "cp --version | head -n 1"} },
-		init:    func(p place) []string { return []string{"-c", `exec mkdir "$0"`, p.repo()} },
-		list:    func(p place) []string { return []string{"-c", `exec ls "$0"`, p.repo()} },
-		backup: func(p place, name phase, paths []string) []string {
-			script := `exec cp -a -- "$@" "$0"`
-			if name == unchanged {
-				script = `exec find "$@" -printf '%s %T@ %C@ %i %P\n'`
-			}
-			return append([]string{"-c", script, p.repo()}, paths...)
-		},
-		restore: func(p place, _ phase) []string { return []string{"-c", `exec cp -a -- "$0/." .`, p.repo()} },
+// command returns a run that knows nothing of the user who benchmarks.
+func (j *job) command(ctx context.Context) *exec.Cmd {
+	values := map[string]string{"dir": string(j.at), "repo": j.at.repo(), "target": j.at.target(),
+		"phase": string(j.phase), "latest": string(j.latest)}
+	expand := func(word string) string { return os.Expand(word, func(name string) string { return values[name] }) }
+	cmd := exec.CommandContext(ctx, j.tool.program)
+	for _, word := range j.tool.words(j.phase) {
+		if word == "$paths" {
+			cmd.Args = append(cmd.Args, j.paths...)
+		} else {
+			cmd.Args = append(cmd.Args, expand(word))
+		}
 	}
+	cmd.Dir = j.at.target()
+	cmd.Env = []string{"HOME=" + j.at.home(), "TMPDIR=" + j.at.home(), "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
+	for _, setting := range strings.Fields(j.tool.env) {
+		cmd.Env = append(cmd.Env, expand(setting))
+	}
+	return cmd
+}
+
+// buildCairn builds the cairn of this module.
+func buildCairn(ctx context.Context, path string) error {
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "cairn/cmd/cairn").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build cairn: %w: %s", err, out)
+	}
+	return nil
 }
