@@ -39,7 +39,7 @@ func (e *LockedError) Error() string {
 	h := e.Holder
 	fmt.Fprintf(&b, "another run is writing to the repository: %s@%s", h.User, h.Host)
 	if h.Command != "" {
-		fmt.Fprintf(&b, " (%s)", h.Command)
+		fmt.Fprintf(&b, " (%q)", h.Command)
 	}
 	fmt.Fprintf(&b, " since %s", h.Since.Local().Format("2006-01-02 15:04:05 MST"))
 	if e.Silent > 0 {

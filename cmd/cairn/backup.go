@@ -182,6 +182,11 @@ func newBackupRun(g *globals, v *session, roots []walk.Root, exclude *pattern.Li
 			Series: seriesOf(roots), Version: version(), Zone: int32(zone),
 		},
 		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },
+		Note: func(path string) {
+			if !g.cli.Quiet {
+				g.term.warn("left out %s: it belongs to cairn itself", name(path))
+			}
+		},
 	}
 	if !exclude.Empty() {
 		r.options.Walk.Exclude = func(_, source string, kind walk.Type) bool {
@@ -232,7 +237,7 @@ func seriesOf(roots []walk.Root) string {
 // cache and state, and the key that opens it.
 func (v *session) own() []walk.FileID {
 	var ids []walk.FileID
-	for _, path := range []string{v.path, v.places.cache, v.places.state, v.keyFile, v.places.defaultKey()} {
+	for _, path := range []string{v.path, v.places.cache, v.places.state, v.keyFile, v.places.defaultKey(), v.passphraseFile} {
 		if id, ok := walk.Identify(path); ok {
 			ids = append(ids, id)
 		}

@@ -110,11 +110,13 @@ func createStore(path string) (repository.Store, error) {
 // session is an open repository and where everything that belongs to it lies.
 type session struct {
 	*repository.Repository
-	path     string
-	keyFile  string
-	places   place
-	store    repository.Store
-	warnings int
+	path    string
+	keyFile string
+	places  place
+
+	passphraseFile string
+	store          repository.Store
+	warnings       int
 }
 
 // open opens the repository for a verb. What it warns about is counted.
@@ -148,12 +150,16 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 		return nil, err
 	}
 	p.cache = cache
-	v := &session{path: path, store: store, places: p, keyFile: secret.keyFile}
+	v := &session{path: path, store: store, places: p, keyFile: secret.keyFile, passphraseFile: g.passphraseFile()}
 	if err := v.unlock(ctx, g, secret); err != nil {
 		return nil, errors.Join(fmt.Errorf("repository %s: %w", path, err), store.Backend.Close())
 	}
 	return v, nil
 }
+
+// commandShown is how much of the command line others who wait are shown, in
+// characters: it stands in the one object that every beat writes anew.
+const commandShown = 200
 
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	u, err := s.unlocker(g.term)
@@ -162,7 +168,7 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	}
 	o := repository.Options{
 		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
-		Command: strings.Join(os.Args, " "),
+		Command: clip(strings.Join(os.Args, " "), commandShown),
 		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting,
 		Warn: func(err error) {
 			v.warnings++

@@ -63,6 +63,14 @@ func (g *globals) findSecret(ctx context.Context) (secret, error) {
 	return s, nil
 }
 
+// passphraseFile returns the file that the passphrase is read from, if it is.
+func (g *globals) passphraseFile() string {
+	if g.cli.PassphraseFile != "" {
+		return g.cli.PassphraseFile
+	}
+	return os.Getenv("CAIRN_PASSPHRASE_FILE")
+}
+
 // credential returns the path of a systemd credential, if there is one.
 func credential(name string) string {
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")

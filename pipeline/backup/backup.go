@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -54,6 +55,7 @@ type Options struct {
 	Level      pack.Level // 0: pack.Fastest
 
 	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil
+	Note     func(path string)            // cairn's own, left out because Walk.Skip says so; may be nil
 	Progress *Progress                    // counts as the run goes; may be nil
 }
 
@@ -68,7 +70,7 @@ type run struct {
 	buffers   chan *buffer
 	progress  *Progress
 	spill     *spill     // nil in a dry run
-	warning   sync.Mutex // serialises Options.Warn
+	warning   sync.Mutex // serialises Options.Warn and Note
 }
 
 // Run makes one archive and commits it. Files that cannot be read are warned
@@ -147,6 +149,7 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Root, error) {
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: r.repo.Keys, Store: r.repo.Backend(), Index: r.repo.Index,
+		Entropy:   r.entropy,
 		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level,
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },
 	})
@@ -158,6 +161,11 @@ func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Ro
 	}
 	w.Add(packs)
 	return root, err
+}
+
+// entropy tells this run's packs from those of a machine cloned from this one.
+func (r *run) entropy() []byte {
+	return fmt.Appendf(nil, "%s %d %d", r.o.Archive.Host, os.Getpid(), r.o.Now().UnixNano())
 }
 
 // fill runs the stages, and hands everything they made to the Packer.
@@ -182,9 +190,9 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 		big   = make(chan *bigJob)
 		slots = make(chan []*slot, runsAhead)
 		root  archive.Root
-		feed  sync.WaitGroup // of work: the scan and the readers
+		feed  sync.WaitGroup // of work: the scan, the readers and the assembly
 	)
-	feed.Add(1 + readers)
+	feed.Add(2 + readers)
 	group.Go(func() error {
 		defer feed.Done()
 		defer close(slots)
@@ -206,7 +214,10 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 		group.Go(func() error { return r.work(ctx, work) })
 	}
 	group.Go(func() (err error) {
-		root, err = r.assemble(ctx, slots)
+		defer feed.Done()
+		root, err = r.assemble(ctx, slots, func(b *bigJob) {
+			group.Go(func() error { return r.reader(work).read(ctx, b) })
+		})
 		return err
 	})
 	err := group.Wait()
@@ -218,12 +229,12 @@ func (r *run) scan(ctx context.Context, s scan) error {
 	defer previous.close()
 	s.r, s.previous = r, previous
 	s.lists = archive.NewReader(archive.Root{}, r.repo.NewMetaReader().Fetch(ctx))
-	s.names, s.hasher, s.links = newNames(), r.repo.Keys.NewHasher(), map[walk.FileID]*link{}
+	s.names, s.hasher, s.links = newNames(), r.repo.Keys.NewHasher(), map[walk.FileID]*linkSet{}
 	return s.run(ctx)
 }
 
 func (r *run) readBig(ctx context.Context, big <-chan *bigJob, work chan<- job) error {
-	rd := &reader{r: r, cut: r.cut, work: work}
+	rd := r.reader(work)
 	for b := range big {
 		if err := rd.read(ctx, b); err != nil {
 			return err
@@ -231,6 +242,8 @@ func (r *run) readBig(ctx context.Context, big <-chan *bigJob, work chan<- job) 
 	}
 	return nil
 }
+
+func (r *run) reader(work chan<- job) *reader { return &reader{r: r, cut: r.cut, work: work} }
 
 func (r *run) work(ctx context.Context, work <-chan job) error {
 	framer, err := r.packer.NewFramer(objects.Data)
@@ -241,12 +254,23 @@ func (r *run) work(ctx context.Context, work <-chan job) error {
 	return w.run(ctx, work)
 }
 
-func (r *run) assemble(ctx context.Context, slots <-chan []*slot) (archive.Root, error) {
+func (r *run) assemble(ctx context.Context, slots <-chan []*slot, read func(*bigJob)) (archive.Root, error) {
 	framer, err := r.packer.NewFramer(objects.Meta)
 	if err != nil {
 		return archive.Root{}, err
 	}
-	return newAssembly(ctx, framer, r.repo.Keys.TreeSeed(), r).run(ctx, slots)
+	a := newAssembly(ctx, framer, r.repo.Keys.TreeSeed(), r)
+	a.read = read
+	return a.run(ctx, slots)
+}
+
+func (r *run) note(path string) {
+	if r.o.Note == nil {
+		return
+	}
+	r.warning.Lock()
+	defer r.warning.Unlock()
+	r.o.Note(path)
 }
 
 func (r *run) warn(path string, err error) {

@@ -30,7 +30,7 @@ type scan struct {
 	lists    *archive.Reader // of chunks
 	names    *names
 	hasher   *crypt.Hasher
-	links    map[walk.FileID]*link
+	links    map[walk.FileID]*linkSet
 	slots    chan<- []*slot
 	work     chan<- job
 	big      chan<- *bigJob
@@ -38,12 +38,6 @@ type scan struct {
 	out   []*slot // not yet handed over
 	open  *batch  // not yet handed over
 	reach int     // slots since the first of open
-}
-
-// link is a set of hard links of which some names were seen.
-type link struct {
-	id   archive.Link
-	left uint64 // names not seen yet
 }
 
 // run makes slots until the walk ends or the run is asked to stop.
@@ -55,7 +49,10 @@ func (s *scan) run(ctx context.Context) error {
 		if s.r.stopping() {
 			break
 		}
-		if item.Err != nil {
+		switch {
+		case errors.Is(item.Err, walk.ErrSkipped):
+			s.r.note(item.Source)
+		case item.Err != nil:
 			s.r.warn(item.Source, item.Err)
 		}
 		if item.Stat.Type == 0 || item.Stat.Type == walk.Socket {
@@ -79,7 +76,7 @@ func (s *scan) item(ctx context.Context, item *walk.Item) error {
 	}
 	old := s.previous.at(item.Path)
 	sl := &slot{entry: s.entry(item), path: item.Source}
-	twin := s.hardLink(sl, item)
+	set := s.hardLink(sl, item)
 	if s.unchanged(old, item) {
 		s.reuse(sl.entry, old)
 		return s.emit(ctx, sl)
@@ -87,8 +84,8 @@ func (s *scan) item(ctx context.Context, item *walk.Item) error {
 	s.r.progress.differs(sl.entry, old)
 	switch {
 	case s.r.o.DryRun:
-	case twin != nil:
-		sl.twin = twin
+	case set != nil:
+		sl.twin = &twin{set: set, file: source{item: *item}}
 	case sl.entry.Type == archive.File:
 		if err := s.read(ctx, sl, item); err != nil {
 			return err
@@ -137,15 +134,22 @@ func (s *scan) describe(ctx context.Context, e *archive.Entry, item *walk.Item) 
 	return err
 }
 
-// granularity is within how long of a change a second one may leave the time
-// stamps as they are: file systems take them from a clock that ticks every
-// 1 to 10 ms.
-const granularity = 20 * time.Millisecond
+// Within so long of a change a second one may leave the time stamps as they
+// are: file systems take them from a clock that ticks every 1 to 10 ms, and
+// some keep whole seconds only, or every other one.
+const (
+	granularity       = 20 * time.Millisecond
+	coarseGranularity = 2 * time.Second
+)
 
 // racy reports whether the file may still change without its times showing
 // it.
 func racy(st *walk.Stat, now time.Time) bool {
-	return latest(st).Add(granularity).After(now)
+	tick := granularity
+	if st.ModTime.Nsec == 0 && st.ChangeTime.Nsec == 0 {
+		tick = coarseGranularity
+	}
+	return latest(st).Add(tick).After(now)
 }
 
 func latest(st *walk.Stat) time.Time {
@@ -157,28 +161,31 @@ func latest(st *walk.Stat) time.Time {
 	return c
 }
 
-// hardLink marks sl as one of a set's names. If an earlier slot has the
-// content of the file, the result names the set.
-func (s *scan) hardLink(sl *slot, item *walk.Item) *walk.FileID {
+// hardLink marks sl as one of a set's names, and returns the set if an earlier
+// slot has the content of the file.
+func (s *scan) hardLink(sl *slot, item *walk.Item) *linkSet {
 	if item.Stat.Links < 2 || item.Stat.Type == walk.Directory {
 		return nil
 	}
 	key := item.Stat.ID
-	l, seen := s.links[key]
-	if !seen {
+	set, seen := s.links[key]
+	// A file that changed since its first name was seen, or another one that
+	// has got its inode, is a set of its own: nothing may be taken over.
+	if !seen || !sameContent(&set.stat, &item.Stat) {
+		seen = false
 		id := s.hasher.SumLabel("link", []byte(item.Path)) // FORMAT.md §8.2
-		l = &link{id: archive.Link(id[:len(archive.Link{})]), left: item.Stat.Links}
-		s.links[key] = l
-		sl.first = &key
+		set = &linkSet{id: archive.Link(id[:len(archive.Link{})]), stat: item.Stat, left: item.Stat.Links}
+		s.links[key] = set
+		sl.set = set
 	}
-	if l.left--; l.left == 0 {
+	if set.left--; set.left == 0 {
 		delete(s.links, key)
 	}
-	sl.entry.HasLink, sl.entry.Link = true, l.id
+	sl.entry.HasLink, sl.entry.Link = true, set.id
 	if !seen || item.Stat.Type != walk.File {
 		return nil
 	}
-	return &key
+	return set
 }
 
 // unchanged reports whether old still describes item, content included, and

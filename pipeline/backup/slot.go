@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"slices"
+
 	"cairn/objects/archive"
 	"cairn/pipeline/walk"
 )
@@ -13,14 +15,30 @@ type slot struct {
 	path  string // of the source, for people
 
 	// At most one of these is set; with none the entry is complete.
-	batch *batch       // a small file, read with its neighbours
-	big   *bigJob      // a file of its own
-	twin  *walk.FileID // a further name of a file that an earlier slot reads
+	batch *batch  // a small file, read with its neighbours
+	big   *bigJob // a file of its own
+	twin  *twin   // a further name of a file that an earlier slot reads
 
-	// first is set on the slot that other slots' twin points at.
-	first *walk.FileID
+	// set is where further names of this file look for its entry.
+	set *linkSet
 
+	grown  bool // the batch found the file too large for it; written before the slot is ready
 	failed bool // the entry is left out; written before the slot is ready
+}
+
+// A linkSet is what several slots, names of one file, share.
+type linkSet struct {
+	id    archive.Link
+	stat  walk.Stat      // as of the first name
+	left  uint64         // names that the scan has not seen yet; the scan's
+	entry *archive.Entry // of the first name, once it is in the archive; the assembly's
+}
+
+// A twin is a further name: it has all that belongs to the file from the first
+// one, or is read itself if that failed.
+type twin struct {
+	set  *linkSet
+	file source
 }
 
 // A batch is a group of small files that one worker reads in one go.
@@ -30,6 +48,9 @@ type batch struct {
 	bytes int64
 	done  chan struct{} // closed when every slot of the batch is ready
 }
+
+// file returns where s is read from.
+func (b *batch) file(s *slot) source { return b.files[slices.Index(b.slots, s)] }
 
 // A bigJob is a file whose pieces several workers store at the same time.
 // The reader sends segments in order and closes the channel; result is valid

@@ -93,6 +93,10 @@ func (w *worker) small(ctx context.Context, s *slot, src *source) error {
 		return err
 	}
 	defer f.Close()
+	if before.Size > smallFile {
+		s.grown = true // since the scan: the assembly has it read as a big one
+		return nil
+	}
 	for attempt := 0; ; attempt++ {
 		data, err := w.whole(f, before.Size)
 		if err != nil {
