@@ -46,7 +46,9 @@ type Index struct {
 	pending   []*run
 	runs      []*run // both, largest first
 	draft     draft
-	added     int // rows of the draft in recent
+
+	distrusted map[objects.ID]struct{} // packs that are missing or damaged
+	added      int                     // rows of the draft in recent
 
 	recent recent // has locks of its own; rows move from it to a run under mu
 }
@@ -118,6 +120,14 @@ func bySize(a, b *run) int { return cmp.Compare(b.header.counts.chunks, a.header
 func (x *Index) Lookup(id objects.ID) (p Place, ok bool, err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	if len(x.distrusted) > 0 {
+		if found, _ := x.trusted(&id, &p); found {
+			return p, true, nil
+		}
+		if c, found := x.recent.find(&id); found {
+			return x.draft.place(c), true, nil
+		}
+	}
 	for _, r := range x.runs {
 		found, e := r.lookup(&id, &p)
 		if found {
@@ -149,6 +159,10 @@ func (x *Index) Has(id objects.ID) (bool, error) {
 
 // inRuns needs mu.
 func (x *Index) inRuns(id *objects.ID) (found bool, err error) {
+	if len(x.distrusted) > 0 {
+		var p Place
+		return x.trusted(id, &p)
+	}
 	for _, r := range x.runs {
 		_, found, e := r.find(id)
 		if found {

@@ -361,3 +361,40 @@ func wantNone(t testing.TB, x *Index, of map[objects.ID]Place) {
 		}
 	}
 }
+
+// What only a distrusted pack holds is to be stored again; it can still be
+// looked up, and is found in the new pack once that is there.
+func TestDistrust(t *testing.T) {
+	t.Parallel()
+	x := mustOpen(t, t.TempDir(), small)
+	m := newMaker(1)
+	old, oldHeader := m.pack(m.ids(50))
+	mustAdd(t, x, old, oldHeader)
+	mustCommit(t, x, State{Generation: 1})
+	x.Distrust(old.ID)
+	for _, c := range oldHeader.Chunks {
+		if known, err := x.Has(c.ID); known || err != nil {
+			t.Errorf("has: got %v, %v, want it unknown", known, err)
+		}
+		if p, ok, err := x.Lookup(c.ID); !ok || err != nil || p.Pack != old.ID {
+			t.Errorf("lookup: got %v in %v, %v, want it in the old pack", ok, p.Pack, err)
+		}
+		if !x.Claim(c.ID) {
+			t.Error("claim: got false, want the chunk stored again")
+		}
+	}
+	fresh := old
+	fresh.ID[0] ^= 0xff
+	mustAdd(t, x, fresh, oldHeader)
+	for _, state := range []string{"added", "committed"} {
+		for _, c := range oldHeader.Chunks {
+			if known, _ := x.Has(c.ID); !known {
+				t.Errorf("%s: the new pack's chunk is unknown", state)
+			}
+			if p, _, _ := x.Lookup(c.ID); p.Pack != fresh.ID {
+				t.Errorf("%s: lookup still prefers the old pack", state)
+			}
+		}
+		mustCommit(t, x, State{Generation: 2})
+	}
+}
