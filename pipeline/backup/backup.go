@@ -225,7 +225,7 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 }
 
 func (r *run) scan(ctx context.Context, s scan) error {
-	previous := openPrevious(ctx, r.repo, r.earlier(), r.warn)
+	previous := openPrevious(ctx, r.repo, r.earlier(), r)
 	defer previous.close()
 	s.r, s.previous = r, previous
 	s.lists = archive.NewReader(archive.Root{}, r.repo.NewMetaReader().Fetch(ctx))

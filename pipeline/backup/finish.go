@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -91,6 +92,17 @@ func (r *run) superseded() []objects.ID {
 		}
 	}
 	return ids
+}
+
+// distrust lets a pack that could not be read vouch for nothing any more.
+func (r *run) distrust(err error) {
+	var bad *repository.PackError
+	if !errors.As(err, &bad) {
+		return
+	}
+	if err := r.repo.Distrust(bad.Pack); err != nil {
+		r.warn(bad.Pack.String(), err)
+	}
 }
 
 func (r *run) summary(begin time.Time) Summary {

@@ -16,6 +16,10 @@ import (
 type previous struct {
 	streams []*stream // the newest first
 	warn    func(path string, err error)
+
+	// distrust is told of what could not be read, so that a pack that is gone
+	// does not vouch for what this run has to store.
+	distrust func(error)
 }
 
 // stream is one earlier archive, read forward.
@@ -26,8 +30,8 @@ type stream struct {
 	entry *archive.Entry // the first one not passed yet; nil at the end
 }
 
-func openPrevious(ctx context.Context, repo *repository.Repository, archives []repository.Archive, warn func(string, error)) *previous {
-	p := &previous{warn: warn}
+func openPrevious(ctx context.Context, repo *repository.Repository, archives []repository.Archive, r *run) *previous {
+	p := &previous{warn: r.warn, distrust: r.distrust}
 	for _, a := range archives {
 		meta := repo.NewMetaReader()
 		reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
@@ -59,6 +63,7 @@ func (p *previous) at(path string) *archive.Entry {
 func (p *previous) advance(s *stream) {
 	e, err, ok := s.next()
 	if err != nil {
+		p.distrust(err)
 		p.warn(s.name, fmt.Errorf("read previous archive, from here on files are read again: %w", err))
 	}
 	if s.entry = e; err != nil || !ok {

@@ -210,6 +210,7 @@ func (s *scan) unchanged(old *archive.Entry, item *walk.Item) bool {
 func (s *scan) known(c *archive.Content) bool {
 	for x, err := range s.lists.Extents(c) {
 		if err != nil {
+			s.r.distrust(err)
 			return false
 		}
 		if x.Hole {

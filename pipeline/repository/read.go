@@ -90,7 +90,7 @@ func (m *MetaReader) Get(ctx context.Context, id objects.ID) ([]byte, error) {
 	}
 	chunk := raw[place.Off : place.Off+place.Len]
 	if m.hasher.Sum(objects.Meta, chunk) != id {
-		return nil, objects.Corrupt("pack "+place.Pack.String(), "chunk %s does not have the content that its name promises", id)
+		return nil, packError(place.Pack, objects.Corrupt("frame", "chunk %s does not have the content that its name promises", id))
 	}
 	return chunk, nil
 }
@@ -106,11 +106,11 @@ func (m *MetaReader) frame(ctx context.Context, place index.Place) ([]byte, erro
 	}
 	sealed, err := m.r.Read(ctx, place.Pack, int64(place.Frame.Off), int64(place.Frame.Stored))
 	if err != nil {
-		return nil, err
+		return nil, packError(place.Pack, err)
 	}
 	raw, err := m.r.OpenFrame(nil, objects.Meta, place.Key, place.Frame, sealed)
 	if err != nil {
-		return nil, fmt.Errorf("pack %s: %w", place.Pack, err)
+		return nil, packError(place.Pack, err)
 	}
 	if len(m.frames) < framesKept {
 		m.frames = append(m.frames, openFrame{})

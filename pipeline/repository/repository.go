@@ -62,12 +62,15 @@ type Repository struct {
 	news    locking.News
 	openers map[objects.Kind]*pack.Opener
 	rebuild sync.Mutex // held while the index is built anew
+
+	doubting sync.Mutex
+	doubted  map[objects.ID]struct{} // packs that were warned about; guarded by doubting
 }
 
 // Open opens the repository in store and reads what is in it now. The caller
 // closes it.
 func Open(ctx context.Context, store Store, o Options) (*Repository, error) {
-	r := &Repository{store: store, o: o}
+	r := &Repository{store: store, o: o, doubted: map[objects.ID]struct{}{}}
 	if err := r.unlock(ctx); err != nil {
 		return nil, err
 	}
@@ -89,7 +92,13 @@ func Open(ctx context.Context, store Store, o Options) (*Repository, error) {
 		return nil, err
 	}
 	r.Index, err = index.Open(filepath.Join(o.CacheDir, id.String(), "index"), id)
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	if err := r.recallDistrust(); err != nil {
+		r.warn(err) // it only spares what is stored twice
+	}
+	return r, nil
 }
 
 // Refresh reads what changed since the repository was read last.

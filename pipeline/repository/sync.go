@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,9 +24,9 @@ const headersAtOnce = 32
 
 // Sync brings the index cache to the generation of State. Where the cache
 // already stands for it, nothing is read; else the headers of the packs that
-// it lacks are. A pack whose header is missing or damaged is warned about and
-// left out: what it held is then unknown, so that the next backup stores it
-// again. So is, when the cache is built anew, every pack that is not there.
+// it lacks are. Packs that are missing or damaged are warned about and
+// distrusted: the next backup stores again what they held. The cache of such a
+// repository stands for no generation, so that every run looks for them again.
 func (r *Repository) Sync(ctx context.Context) error {
 	state := r.State()
 	want := index.State{Generation: state.Generation, Commit: state.Commit}
@@ -44,17 +45,25 @@ func (r *Repository) Sync(ctx context.Context) error {
 			return err
 		}
 	}
+	whole := true
 	if r.Index.State() == (index.State{}) {
-		if missing, err = r.stored(ctx, missing); err != nil {
+		absent, err := r.verify(ctx, state)
+		if err != nil {
 			return err
 		}
+		whole = len(r.doubted) == 0
+		missing = slices.DeleteFunc(missing, func(p record.Pack) bool { return absent[p.ID] })
 	}
-	if err := r.fetch(ctx, missing); err != nil {
-		r.Index.Discard()
+	complete, err := r.fetch(ctx, missing)
+	if err != nil {
 		return err
 	}
+	if !whole || !complete {
+		want = index.State{}
+	}
 	if err := r.Index.Commit(want); err != nil {
-		return fmt.Errorf("write index cache: %w", err)
+		// What was added can be found all the same.
+		r.warn(fmt.Errorf("the index cache could not be saved, the next run does it: %w", err))
 	}
 	return nil
 }
@@ -94,31 +103,52 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 	return missing, len(have) > 0, nil
 }
 
-// stored returns those of packs that are in the store; the others are warned
-// about. It asks for all names at once, because a header that is at hand in its
-// commit record does not show that the pack is there.
-func (r *Repository) stored(ctx context.Context, packs []record.Pack) ([]record.Pack, error) {
-	if len(packs) == 0 {
+// verify doubts every pack that is not in the store, or not with the length
+// it should have, and returns the absent ones. It asks for all names at once,
+// because a header that is at hand in its commit record does not show that the
+// pack is there.
+func (r *Repository) verify(ctx context.Context, state *record.State) (absent map[objects.ID]bool, err error) {
+	if len(state.Packs) == 0 {
 		return nil, nil
 	}
-	there := make(map[backend.Key]bool, len(packs))
+	lengths := make(map[backend.Key]int64, len(state.Packs))
 	for info, err := range r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return nil, fmt.Errorf("list packs: %w", err)
 		}
-		there[info.Key] = true
+		lengths[info.Key] = info.Size
 	}
-	return slices.DeleteFunc(packs, func(p record.Pack) bool {
-		if there[packer.Key(p.ID)] {
-			return false
+	absent = map[objects.ID]bool{}
+	for id, p := range state.Packs {
+		length, there := lengths[packer.Key(id)]
+		switch {
+		case !there:
+			absent[id] = true
+			r.doubt(id, backend.ErrNotExist)
+		case length != int64(p.Length):
+			r.doubt(id, objects.Corrupt("pack", "it has %d bytes instead of %d", length, p.Length))
 		}
-		r.warn(fmt.Errorf("pack %s cannot be used: %w", p.ID, backend.ErrNotExist))
-		return true
-	}), nil
+	}
+	return absent, nil
 }
 
-// fetch adds packs to the index, reading many headers at a time.
-func (r *Repository) fetch(ctx context.Context, packs []record.Pack) error {
+// doubt warns about a pack, once, and lets it vouch for nothing. This is not
+// remembered: an absence may be no more than a disk that is not mounted.
+func (r *Repository) doubt(id objects.ID, err error) {
+	r.doubting.Lock()
+	_, known := r.doubted[id]
+	r.doubted[id] = struct{}{}
+	r.doubting.Unlock()
+	r.Index.Distrust(id)
+	if !known {
+		r.warn(fmt.Errorf("pack %s cannot be used, run cairn check to see what it held: %w", id, err))
+	}
+}
+
+// fetch adds packs to the index, reading many headers at a time, and reports
+// whether it could have all of them.
+func (r *Repository) fetch(ctx context.Context, packs []record.Pack) (complete bool, err error) {
+	var lacking atomic.Bool
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(headersAtOnce)
 	for _, p := range packs {
@@ -126,7 +156,8 @@ func (r *Repository) fetch(ctx context.Context, packs []record.Pack) error {
 			h, err := r.Header(ctx, p)
 			switch {
 			case errors.Is(err, backend.ErrNotExist), objects.IsCorrupt(err):
-				r.warn(fmt.Errorf("pack %s cannot be used: %w", p.ID, err))
+				lacking.Store(true)
+				r.doubt(p.ID, err)
 				return nil
 			case err != nil:
 				return err
@@ -134,7 +165,8 @@ func (r *Repository) fetch(ctx context.Context, packs []record.Pack) error {
 			return r.Index.Add(packer.IndexPack(p), h)
 		})
 	}
-	return group.Wait()
+	err = group.Wait()
+	return !lacking.Load(), err
 }
 
 // Header returns the header of a pack, from the commit record or from the

@@ -7,7 +7,6 @@ import (
 	"path"
 
 	"cairn/backend"
-	"cairn/index"
 	"cairn/locking"
 	"cairn/objects"
 	"cairn/objects/pack"
@@ -21,7 +20,6 @@ import (
 type Writer struct {
 	r     *Repository
 	lease *locking.Writer
-	moved bool // others committed meanwhile
 	packs []record.Pack
 }
 
@@ -35,10 +33,6 @@ func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context,
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
 		Wait: r.o.Wait, Waiting: r.o.Waiting,
-		Moved: func(context.Context, []locking.Link) error {
-			w.moved = true
-			return nil
-		},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -149,22 +143,18 @@ func (w *Writer) Commit(ctx context.Context, c *record.Commit) error {
 		return err
 	}
 	// In effect from here on; what follows concerns this machine's cache only.
-	if err := w.r.remember(ctx, w.moved); err != nil {
+	if err := w.r.remember(ctx); err != nil {
 		w.r.warn(fmt.Errorf("the index cache could not be brought up to date, the next run does it: %w", err))
 	}
 	return nil
 }
 
 // remember brings the cache to the state after a commit of our own.
-func (r *Repository) remember(ctx context.Context, moved bool) error {
+func (r *Repository) remember(ctx context.Context) error {
 	if err := r.Refresh(ctx); err != nil {
 		return err
 	}
-	if moved {
-		return r.Sync(ctx)
-	}
-	s := r.State()
-	return r.Index.Commit(index.State{Generation: s.Generation, Commit: s.Commit})
+	return r.Sync(ctx)
 }
 
 // End gives up the lease, if it is still held. What was stored and not
