@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"cairn/pipeline/check"
@@ -56,26 +55,12 @@ func (c *checkCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Problems > 0 {
-		if err := forgetCache(v); err != nil {
-			return err
-		}
-	}
-	return c.report(g, v, s, time.Since(begun))
-}
-
-// forgetCache removes the index cache, which may vouch for what is damaged or
-// gone: the next backup makes it anew and stores again what the packs that
-// are missing held.
-func forgetCache(v *session) error {
-	p, err := findPlaces()
-	if err != nil {
+	// From now on these packs vouch for nothing here: what they held is stored
+	// again by the next backup that comes across it.
+	if err := v.Distrust(s.Bad...); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(p.cache, v.Config.Repository.String(), "index")); err != nil {
-		return fmt.Errorf("remove the index cache: %w", err)
-	}
-	return nil
+	return c.report(g, v, s, time.Since(begun))
 }
 
 type checkJSON struct {

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -53,6 +55,7 @@ type Summary struct {
 	Packs, Archives, Entries, Bytes uint64
 	Unreferenced                    uint64 // packs that no commit names: left by runs that died, no damage
 	Problems                        uint64
+	Bad                             []objects.ID // packs that are missing or damaged
 }
 
 // checker is one check under way.
@@ -63,7 +66,9 @@ type checker struct {
 	problems atomic.Uint64
 
 	mu  sync.Mutex // serialises Options.Problem; guards bad
-	bad map[objects.ID]bool
+	bad map[objects.ID]bool // chunks that cannot be read; guarded by mu
+
+	badPacks map[objects.ID]bool // guarded by mu
 }
 
 // Run checks repo, which must have been opened without a cache, so that its
@@ -73,7 +78,7 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
-	c := &checker{repo: repo, o: o, progress: o.Progress, bad: map[objects.ID]bool{}}
+	c := &checker{repo: repo, o: o, progress: o.Progress, bad: map[objects.ID]bool{}, badPacks: map[objects.ID]bool{}}
 	state := repo.State()
 	c.progress.PacksTotal.Store(uint64(len(state.Packs)))
 	c.progress.ArchivesTotal.Store(uint64(len(state.Archives)))
@@ -87,8 +92,16 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 	return Summary{
 		Packs: c.progress.Packs.Load(), Archives: c.progress.Archives.Load(),
 		Entries: c.progress.Entries.Load(), Bytes: c.progress.Bytes.Load(),
-		Unreferenced: stray, Problems: c.problems.Load(),
+		Unreferenced: stray, Problems: c.problems.Load(), Bad: slices.Collect(maps.Keys(c.badPacks)),
 	}, err
+}
+
+// packProblem is problem for what is wrong with a pack.
+func (c *checker) packProblem(id objects.ID, err error) {
+	c.mu.Lock()
+	c.badPacks[id] = true
+	c.mu.Unlock()
+	c.problem(err)
 }
 
 func (c *checker) problem(err error) {
@@ -102,28 +115,25 @@ func (c *checker) problem(err error) {
 
 // listed compares the packs that are there with those that commits name.
 func (c *checker) listed(ctx context.Context, state *record.State) (stray uint64, err error) {
-	seen := make(map[backend.Key]bool, len(state.Packs))
-	lengths := make(map[backend.Key]int64, len(state.Packs))
+	absent := make(map[backend.Key]record.Pack, len(state.Packs))
 	for id, p := range state.Packs {
-		lengths[packer.Key(id)] = int64(p.Length)
+		absent[packer.Key(id)] = p
 	}
 	for info, err := range c.repo.Backend().List(ctx, "packs/") {
 		if err != nil {
 			return 0, fmt.Errorf("list packs: %w", err)
 		}
-		want, named := lengths[info.Key]
+		p, named := absent[info.Key]
 		switch {
 		case !named:
 			stray++
-		case info.Size != want:
-			c.problem(fmt.Errorf("%s has %d bytes instead of %d", info.Key, info.Size, want))
+		case info.Size != int64(p.Length):
+			c.packProblem(p.ID, fmt.Errorf("%s has %d bytes instead of %d", info.Key, info.Size, p.Length))
 		}
-		seen[info.Key] = true
+		delete(absent, info.Key)
 	}
-	for key := range lengths {
-		if !seen[key] {
-			c.problem(fmt.Errorf("%s is missing", key))
-		}
+	for key, p := range absent {
+		c.packProblem(p.ID, fmt.Errorf("%s is missing", key))
 	}
 	return stray, nil
 }
@@ -138,7 +148,7 @@ func (c *checker) packs(ctx context.Context, state *record.State) error {
 			switch {
 			case errors.Is(err, backend.ErrNotExist): // told already
 			case objects.IsCorrupt(err):
-				c.problem(err)
+				c.packProblem(p.ID, err)
 			case err != nil:
 				return err
 			}
@@ -178,7 +188,7 @@ func (c *checker) whole(ctx context.Context, p record.Pack) error {
 	}
 	c.progress.Bytes.Add(uint64(len(stored)))
 	if objects.ID(blake3.Sum256(stored)) != p.ID {
-		c.problem(objects.Corrupt("pack "+p.ID.String(), "its bytes do not have the hash that is its name"))
+		c.packProblem(p.ID, objects.Corrupt("pack "+p.ID.String(), "its bytes do not have the hash that is its name"))
 	}
 	n := pack.PreambleLen + int(p.HeaderLen)
 	if len(stored) < n || objects.ID(blake3.Sum256(stored[:n])) != p.HeaderHash {
@@ -195,7 +205,7 @@ func (c *checker) whole(ctx context.Context, p record.Pack) error {
 	var raw []byte
 	for i, f := range h.Frames {
 		if raw, err = c.frame(raw, hasher, h, f, stored); err != nil {
-			c.problem(fmt.Errorf("pack %s, frame %d of %d: %w", p.ID, i+1, len(h.Frames), err))
+			c.packProblem(p.ID, fmt.Errorf("pack %s, frame %d of %d: %w", p.ID, i+1, len(h.Frames), err))
 			c.lost(h.FrameChunks(f))
 		}
 	}
