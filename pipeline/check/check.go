@@ -65,7 +65,7 @@ type checker struct {
 	progress *Progress
 	problems atomic.Uint64
 
-	mu  sync.Mutex // serialises Options.Problem; guards bad
+	mu  sync.Mutex          // serialises Options.Problem; guards bad
 	bad map[objects.ID]bool // chunks that cannot be read; guarded by mu
 
 	badPacks map[objects.ID]bool // guarded by mu
