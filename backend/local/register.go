@@ -135,7 +135,11 @@ func (s *Store) readVersion(ctx context.Context, v version) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.Size == 0 || st.Size > backend.MaxValue {
+	if st.Size == 0 {
+		short := &backend.ShortError{Key: backend.Key(v.file()), Range: backend.Range{Len: 1}}
+		return nil, fmt.Errorf("%s is damaged: %w", v.file(), short)
+	}
+	if st.Size > backend.MaxValue {
 		return nil, fmt.Errorf("%s has %d bytes: it is damaged", v.file(), st.Size)
 	}
 	return s.read(ctx, v.file(), backend.Range{Len: st.Size})

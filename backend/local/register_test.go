@@ -130,3 +130,20 @@ func FuzzVersion(f *testing.F) {
 		}
 	})
 }
+
+// TestEmptyVersion holds that a version without bytes, as a crash of the file
+// system may leave it, is damage: the object ends too early.
+func TestEmptyVersion(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	if _, err := s.Swap(t.Context(), "", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(s.path+"/"+version(1).file(), 0); err != nil {
+		t.Fatal(err)
+	}
+	var short *backend.ShortError
+	if _, _, err := s.Load(t.Context(), ""); !errors.As(err, &short) {
+		t.Errorf("got %v, want a ShortError", err)
+	}
+}
