@@ -24,6 +24,7 @@ type attributes struct {
 	mtime, atime archive.Time
 	xattrs       []archive.Xattr // none spilled
 	tags         []uint64        // of attributes that this version cannot restore
+	lost         bool            // an extended attribute is damaged in the archive, and counted
 }
 
 // attributesOf takes over what e says; spilled returns the bytes of a value
@@ -40,6 +41,10 @@ func (r *run) attributesOf(e *archive.Entry, spilled func(*archive.Content) ([]b
 			var err error
 			if value, err = spilled(x.Spilled); err != nil {
 				r.warn(e.Path, fmt.Errorf("read extended attribute %s: %w", x.Name, err))
+				if !a.lost && !errors.Is(err, errSpilled) {
+					a.lost = true
+					r.damaged(err)
+				}
 				continue
 			}
 		}

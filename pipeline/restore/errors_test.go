@@ -40,7 +40,7 @@ func TestDamage(t *testing.T) {
 	target := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(target, "hit"), []byte("older"), 0o600))
 	_, sum, w := run(t, s, restore.Options{Target: target})
-	if sum.Failed != 4 || sum.Files != 2 || len(w.paths) != 4 {
+	if sum.Failed != 4 || sum.Damaged != 4 || sum.Files != 2 || len(w.paths) != 4 {
 		t.Errorf("got %+v and\n%s", sum, w)
 	}
 	for i, path := range w.paths {
@@ -89,7 +89,7 @@ func TestUnreadable(t *testing.T) {
 		s.packs[id] = s.packs[id][:4_000_000] // ends in the fourth
 	}
 	_, sum, w := run(t, s, restore.Options{})
-	if sum.Files != 3 || sum.Failed != 3 {
+	if sum.Files != 3 || sum.Failed != 3 || sum.Damaged != 3 {
 		t.Errorf("got %+v and\n%s", sum, w)
 	}
 }
@@ -117,7 +117,7 @@ func TestDamagedMetadata(t *testing.T) {
 	sum, err := restore.Run(t.Context(), s.source(), root, restore.Options{Target: target, Warn: w.add})
 	must(t, err)
 	noTemps(t, target)
-	if sum.Failed != 1 || len(w.errs) != 1 || !errors.Is(w.errs[0], errNoChunk) {
+	if sum.Failed != 1 || sum.Damaged != 1 || len(w.errs) != 1 || !errors.Is(w.errs[0], errNoChunk) {
 		t.Errorf("got %+v and\n%s", sum, w)
 	}
 	if sum.Files < 1500 || sum.Files >= 3000 {
@@ -195,5 +195,34 @@ func TestWindows(t *testing.T) {
 	}
 	if sum.Reads > 6 {
 		t.Errorf("got %d reads", sum.Reads)
+	}
+}
+
+// TestLostAttribute holds that a file that comes back without one of its
+// attributes is in place, and counts as damaged once.
+func TestLostAttribute(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	gone := archive.Content{Form: archive.Chunk, Extents: []archive.Extent{{Len: 5000, ID: objects.ID{9}}}}
+	xattrs := []archive.Xattr{{Name: "user.a", Spilled: &gone}, {Name: "user.b", Spilled: &gone}}
+	s.add(archive.Entry{Path: "f", Content: s.content(noise(1, 10)), Xattrs: xattrs})
+	s.add(archive.Entry{Path: "g", Xattrs: xattrs, Content: gone})
+	target, sum, w := run(t, s, restore.Options{})
+	if sum.Files != 1 || sum.Failed != 1 || sum.Damaged != 2 || len(w.paths) != 5 {
+		t.Errorf("got %+v and\n%s", sum, w)
+	}
+	content(t, filepath.Join(target, "f"), noise(1, 10))
+}
+
+// TestBlockedIsNotDamaged holds that what only the target is to blame for is no damage.
+func TestBlockedIsNotDamaged(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	s.file("f", noise(1, 10))
+	target := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(target, "f/full"), 0o700))
+	_, sum, w := run(t, s, restore.Options{Target: target})
+	if sum.Failed != 1 || sum.Damaged != 0 {
+		t.Errorf("got %+v and\n%s", sum, w)
 	}
 }

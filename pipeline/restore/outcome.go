@@ -1,6 +1,11 @@
 package restore
 
-import "cairn/objects/archive"
+import (
+	"errors"
+
+	"cairn/backend"
+	"cairn/objects/archive"
+)
 
 // begun remembers that f has, or will have, a temporary file.
 func (r *run) begun(f *file) {
@@ -20,11 +25,38 @@ func (r *run) fail(f *file, err error) error {
 	if fatal(err) {
 		return err
 	}
-	if !f.failed.Swap(true) {
-		r.progress.Failed.Add(1)
-		r.warn(f.path(), err)
+	r.giveUp(f, err)
+	return nil
+}
+
+// lost gives f up because the source cannot give it. The error it returns ends
+// the restore.
+func (r *run) lost(f *file, err error) error {
+	if fatal(err) {
+		return err
+	}
+	if r.giveUp(f, err) && !f.attrs.lost {
+		r.damaged(err)
 	}
 	return nil
+}
+
+// giveUp makes f fail, and reports whether it had not failed before.
+func (r *run) giveUp(f *file, err error) (first bool) {
+	if f.failed.Swap(true) {
+		return false
+	}
+	r.progress.Failed.Add(1)
+	r.warn(f.path(), err)
+	return true
+}
+
+// damaged counts an entry that the source cannot give whole. One that it is not
+// allowed to give is none: nothing says that it is not there.
+func (r *run) damaged(err error) {
+	if !errors.Is(err, backend.ErrDenied) {
+		r.progress.Damaged.Add(1)
+	}
 }
 
 // resolved says that n pieces of f are written or given up; with the last one f

@@ -100,6 +100,7 @@ func (p *planner) damaged(ctx context.Context, err error) error {
 	if errors.As(err, &lost) {
 		path = lost.From
 	}
+	p.r.damaged(err)
 	p.lose(path, err)
 	return nil
 }
@@ -315,7 +316,7 @@ func (p *planner) content(ctx context.Context, f *file, c *archive.Content) erro
 			return ctx.Err()
 		}
 		if err != nil {
-			if err := p.r.fail(f, err); err != nil {
+			if err := p.r.lost(f, err); err != nil {
 				return err
 			}
 			break

@@ -80,6 +80,7 @@ type Progress struct {
 	Fetched             atomic.Uint64 // bytes read from packs
 	Reads               atomic.Uint64 // of packs
 	Failed              atomic.Uint64 // entries that are not in place
+	Damaged             atomic.Uint64 // entries that the source could not give whole; mostly of Failed, some lack an attribute
 	Warnings            atomic.Uint64 // everything Warn was told, failures included
 	OwnersSkipped       atomic.Uint64 // entries that we may not give to their owner
 }
@@ -91,6 +92,7 @@ type Summary struct {
 	Bytes               uint64
 	Fetched, Reads      uint64
 	Failed, Warnings    uint64
+	Damaged             uint64 // entries that the source could not give whole
 	OwnersSkipped       uint64
 	Sync                time.Duration // of the wait for the disk at the end
 }
@@ -112,12 +114,15 @@ type run struct {
 	warning sync.Mutex // held while Warn is called
 }
 
+// ErrFull says that there is no room at the target for what is restored.
+var ErrFull = errors.New("the target is full")
+
 // Run restores what Options.Select chooses of the archive with the given root.
 //
 // What goes wrong with one entry is told to Warn and counted, and the rest goes
 // on; nothing of a file that failed stays. The error says why the restore as a
-// whole could not go on: the store cannot be reached, the target is full, the
-// context ended. Temporary files are removed then, and what is in place stays.
+// whole could not go on: the store cannot be reached, the target is full
+// (ErrFull), the context ended. Temporary files are removed then, and what is in place stays.
 // When Run returns nil, what it restored is on disk (Linux; see
 // syncFilesystem).
 func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summary, error) {
@@ -132,7 +137,7 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	}
 	tree, err := openTree(o.Target)
 	if err != nil {
-		return Summary{}, err
+		return Summary{}, explain(err)
 	}
 	defer tree.close()
 	r := &run{
@@ -149,7 +154,7 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	}
 	begun := time.Now()
 	if err := tree.sync(); err != nil {
-		return r.summary(), fmt.Errorf("write %s to disk: %w", o.Target, err)
+		return r.summary(), fmt.Errorf("write %s to disk: %w", o.Target, explain(err))
 	}
 	s := r.summary()
 	s.Sync = time.Since(begun)
@@ -195,7 +200,7 @@ func fatal(err error) bool {
 // explain says in words what stopped the restore.
 func explain(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("the target is full: %w", err)
+		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
 }
@@ -205,6 +210,7 @@ func (r *run) summary() Summary {
 	return Summary{
 		Files: p.Files.Load(), Dirs: p.Dirs.Load(), Others: p.Others.Load(), Links: p.Links.Load(),
 		Bytes: p.Bytes.Load(), Fetched: p.Fetched.Load(), Reads: p.Reads.Load(),
-		Failed: p.Failed.Load(), Warnings: p.Warnings.Load(), OwnersSkipped: p.OwnersSkipped.Load(),
+		Failed: p.Failed.Load(), Warnings: p.Warnings.Load(),
+		Damaged: p.Damaged.Load(), OwnersSkipped: p.OwnersSkipped.Load(),
 	}
 }

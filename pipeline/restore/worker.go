@@ -188,7 +188,7 @@ func (r *run) putAll(f *file, p []byte) error {
 func (w *worker) lose(pieces []piece, err error) error {
 	for i := range pieces {
 		f := pieces[i].file
-		if err := w.r.fail(f, err); err != nil {
+		if err := w.r.lost(f, err); err != nil {
 			return err
 		}
 		if err := w.r.resolved(f, 1); err != nil {
