@@ -137,7 +137,7 @@ func (d *damage) try(name string, cache cacheState) {
 		must(d.t, os.CopyFS(home, os.DirFS(filepath.Join(d.dir, "home-warm"))))
 	}
 	d.tryList()
-	d.tryRestore()
+	d.tryRestore(name)
 	d.tryCheck(name)
 }
 
@@ -159,7 +159,7 @@ func (d *damage) tryList() {
 	}
 }
 
-func (d *damage) tryRestore() {
+func (d *damage) tryRestore(name string) {
 	d.t.Helper()
 	target := filepath.Join(d.dir, "back")
 	must(d.t, os.RemoveAll(target))
@@ -183,8 +183,11 @@ func (d *damage) tryRestore() {
 			d.errorf(r, "restore put in place what was never there: %s", line)
 		}
 	}
-	if r.code != warnings || strings.Contains(r.err, "read entries from") {
-		return // it said that all the rest is missing
+	if r.code != damaged && (r.code != rolledBack || !strings.HasPrefix(name, "head/")) {
+		d.errorf(r, "restore of a part ends with %d, want %d", r.code, damaged)
+	}
+	if !strings.Contains(r.err, "could not be brought back whole") || strings.Contains(r.err, "read entries from") {
+		return // it said that all the rest, or a range, is missing
 	}
 	for _, line := range d.want {
 		entry, _, _ := strings.Cut(line, " ")

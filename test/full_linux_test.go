@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -63,9 +64,9 @@ func TestFullTarget(t *testing.T) {
 	b.want(done, b.backupArgs()...)
 	disk := smallDisk(t, b, 4<<20)
 	target := filepath.Join(disk, "back")
-	r := b.run("restore", "latest", "--target", target)
-	if r.code != full && r.code != failed {
-		t.Errorf("restore to a full disk: got exit code %d, want %d\n%s%s", r.code, full, r.out, r.err)
+	r := b.want(full, "restore", "latest", "--target", target)
+	if !strings.Contains(r.err, target+": the target is full") || strings.Contains(r.err, "store is full") {
+		t.Errorf("stderr does not say what is full: %s", r.err)
 	}
 	if left := files(t, target); len(left) > 0 {
 		t.Errorf("%d files are there that are not whole", len(left))

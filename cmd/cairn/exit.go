@@ -10,6 +10,7 @@ import (
 	"cairn/objects"
 	"cairn/objects/crypt"
 	"cairn/pipeline/repository"
+	"cairn/pipeline/restore"
 )
 
 // Exit codes. They are part of what scripts rely on: the README lists them.
@@ -32,6 +33,26 @@ var errWarnings = errors.New("done, with warnings")
 
 // errInterrupted ends a run that a signal stopped.
 var errInterrupted = errors.New("interrupted")
+
+// errUnreadable ends a run that could not even open the repository, because an
+// object that everything hangs on is damaged or gone.
+var errUnreadable = errors.New("the repository is damaged")
+
+// unreadable returns the error of opening a repository as an errUnreadable, if
+// it is one. That there is none, or no key for it, is no damage.
+func unreadable(err error) error {
+	if errors.Is(err, repository.ErrNoKey) || !objects.IsCorrupt(err) && !isMissing(err) && !errors.Is(err, locking.ErrNoHead) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errUnreadable, err)
+}
+
+// isMissing reports whether the store was reached and lacks an object, or its
+// end.
+func isMissing(err error) bool {
+	var short *backend.ShortError
+	return errors.Is(err, backend.ErrNotExist) || errors.As(err, &short)
+}
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ err error }
@@ -65,10 +86,12 @@ var outcomes = []outcome{
 	{is(locking.ErrRolledBack), exitRolledBack, ""},
 	{is(locking.ErrForked), exitForked, ""},
 	{is(backend.ErrFull), exitFull, "nothing that was committed is lost: make room and run the command again"},
+	{is(restore.ErrFull), exitFull, "what was restored so far is in place: make room there, or name another --target, and run the command again"},
 	{is(errDamaged), exitDamaged, ""},
+	{is(errUnreadable), exitDamaged, "nothing can be read without it: put it back from another copy of the repository if there is one, and remove nothing else"},
 	{objects.IsCorrupt, exitDamaged, "run cairn check --read-data to see what is affected; nothing was changed"},
 	{is(repository.ErrNoChunk), exitDamaged, ""},
-	{is(locking.ErrNoHead), exitDamaged, ""},
+	{isMissing, exitDamaged, "run cairn check to see what is affected; nothing was changed"},
 }
 
 // end prints err, if there is anything to say, and returns the exit code.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cairn/backend"
 	"cairn/backend/local"
 	"cairn/locking"
 	"cairn/pipeline/repository"
@@ -180,7 +181,19 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 		o.Rollback = locking.AcceptRollback
 	}
 	v.Repository, err = repository.Open(ctx, v.store, o)
-	return err
+	return unreadable(v.withoutConfig(ctx, err))
+}
+
+// withoutConfig returns what it means that repository.Open found no repository:
+// where there is a head, which is made after config, config is lost.
+func (v *session) withoutConfig(ctx context.Context, err error) error {
+	if !errors.Is(err, repository.ErrNotFound) && !errors.Is(err, repository.ErrIncomplete) {
+		return err
+	}
+	if _, _, loaded := v.store.Register.Load(ctx, ""); loaded != nil {
+		return err
+	}
+	return fmt.Errorf("read config: %w", backend.ErrNotExist)
 }
 
 // close gives up the repository, joining what goes wrong to err.

@@ -68,6 +68,10 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	if err := report(g, a, s, time.Since(begun), c.Target); err != nil {
 		return err
 	}
+	if s.Damaged > 0 {
+		return fmt.Errorf("%w: %s could not be brought back whole, see above; all else is in place, and older archives may still have them",
+			errDamaged, count(s.Damaged, "entry"))
+	}
 	return ended(false, s.Warnings+uint64(v.warnings))
 }
 
@@ -79,13 +83,14 @@ type restoreJSON struct {
 	Others   uint64  `json:"others"`
 	Bytes    uint64  `json:"bytes"`
 	Failed   uint64  `json:"failed"`
+	Damaged  uint64  `json:"damaged"`
 	Warnings uint64  `json:"warnings"`
 	Seconds  float64 `json:"seconds"`
 }
 
 func report(g *globals, a *repository.Archive, s restore.Summary, elapsed time.Duration, target string) error {
 	if g.cli.JSON {
-		return g.term.json(restoreJSON{a.ID.String(), target, s.Files, s.Dirs, s.Others, s.Bytes, s.Failed, s.Warnings, elapsed.Seconds()})
+		return g.term.json(restoreJSON{a.ID.String(), target, s.Files, s.Dirs, s.Others, s.Bytes, s.Failed, s.Damaged, s.Warnings, elapsed.Seconds()})
 	}
 	if s.OwnersSkipped > 0 {
 		g.term.warn("%s now yours: only root can give files to others", count(s.OwnersSkipped, "entry"))

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"cairn/objects/crypt"
 	"cairn/pipeline/repository"
 )
 
@@ -92,6 +93,9 @@ func (s secret) unlocker(t *terminal) (repository.Unlocker, error) {
 		text, err := os.ReadFile(s.keyFile)
 		if err != nil {
 			return u, fmt.Errorf("%w: read key file: %w", repository.ErrNoKey, err)
+		}
+		if _, err := crypt.DecodeKeyFile(text); err != nil {
+			return u, fmt.Errorf("%w: %s: %w", repository.ErrNoKey, s.keyFile, err)
 		}
 		u.KeyFile = text
 	}
