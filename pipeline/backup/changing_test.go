@@ -3,8 +3,6 @@ package backup_test
 import (
 	"fmt"
 	"os"
-	"reflect"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -286,33 +284,4 @@ func TestRestless(t *testing.T) {
 	}
 	b.checkRepository()
 	b.checkSource(b.backup().archive)
-}
-
-// A file that is written to after it was read through one name and before the
-// scan sees another: the next run does not take the times of the second name
-// for those of the content that the first one gave.
-func TestLinkChangedBetweenNames(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	first := b.write("a", noise(1, 2<<20))
-	for i := range 300 { // so many that the first is in the archive before the last is seen
-		must(t, os.MkdirAll(fmt.Sprintf("%s/m/%d", b.src, i), 0o755))
-	}
-	must(t, os.Mkdir(b.src+"/z", 0o755))
-	must(t, os.Link(first, b.src+"/z/b"))
-	b.backupWarned(func(o *backup.Options) {
-		o.Walk.Exclude = func(path, _ string, _ walk.Type) bool {
-			if path == "z/b" {
-				for o.Progress.Files.Load() == 0 {
-					runtime.Gosched()
-				}
-				b.rewrite(2, 2<<20)(first)
-			}
-			return false
-		}
-	})
-	e := b.entries(b.backup().archive)
-	if got, want := e["z/b"].Content, e["a"].Content; !reflect.DeepEqual(got, want) {
-		t.Errorf("the second name has another content than the first:\n%v\n%v", got, want)
-	}
 }
