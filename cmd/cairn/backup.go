@@ -63,7 +63,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err := run.report(a, s); err != nil {
 		return err
 	}
-	return ended(s.Interrupted, s.Warnings+uint64(v.warnings))
+	return ended(s.Interrupted, s.Warnings+v.warnings())
 }
 
 // ended is how a verb ends that did its work.

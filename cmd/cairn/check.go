@@ -88,7 +88,7 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 		if err == nil && s.Unreferenced > 0 {
 			_, err = fmt.Fprintf(g.term.out, "  %s left by interrupted runs: no damage, the next backup takes them over\n", count(s.Unreferenced, "pack"))
 		}
-		if err == nil && s.Problems == 0 && v.warnings == 0 {
+		if err == nil && s.Problems == 0 && v.warnings() == 0 {
 			_, err = fmt.Fprintln(g.term.out, "  no damage found")
 		}
 	}
@@ -98,5 +98,5 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 	if s.Problems > 0 {
 		return fmt.Errorf("%w: %s, see above; archives that are not named can be restored whole, and the next backup stores again what is missing and still on this machine", errDamaged, count(s.Problems, "problem"))
 	}
-	return ended(false, uint64(v.warnings))
+	return ended(false, v.warnings())
 }

@@ -23,8 +23,17 @@ func (c *infoCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	defer v.close(&err)
 	if c.Archive == "" {
-		return repositoryInfo(g, v)
+		err = repositoryInfo(g, v)
+	} else {
+		err = c.archive(g, v)
 	}
+	if err != nil {
+		return err
+	}
+	return ended(false, v.warnings())
+}
+
+func (c *infoCmd) archive(g *globals, v *session) error {
 	a, err := v.Find(c.Archive)
 	if err != nil {
 		return err

@@ -37,5 +37,8 @@ func (c *listCmd) Run(ctx context.Context, g *globals) (err error) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", a.ID.Short(), name(a.Name),
 			a.Start.Local().Format("2006-01-02 15:04:05"), a.Files, size(a.Size), size(a.NewStored), name(a.Series))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return ended(false, v.warnings())
 }

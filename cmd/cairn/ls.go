@@ -56,7 +56,10 @@ func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
 			return ctx.Err()
 		}
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return ended(false, v.warnings())
 }
 
 // findPath returns the path in the archive that a person means: one of the

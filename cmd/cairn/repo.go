@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"cairn/backend"
@@ -117,7 +118,31 @@ type session struct {
 
 	passphraseFile string
 	store          repository.Store
-	warnings       int
+
+	mu   sync.Mutex
+	told map[string]bool // what was warned about; guarded by mu
+}
+
+// warn tells what did no harm, once however often it is met. It may be called
+// by several goroutines.
+func (v *session) warn(t *terminal, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.told[err.Error()] {
+		return
+	}
+	if v.told == nil {
+		v.told = map[string]bool{}
+	}
+	v.told[err.Error()] = true
+	t.warn("warning: %v", err)
+}
+
+// warnings returns how often warn had something new to tell.
+func (v *session) warnings() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return uint64(len(v.told))
 }
 
 // open opens the repository for a verb. What it warns about is counted.
@@ -171,10 +196,7 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),
 		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting,
-		Warn: func(err error) {
-			v.warnings++
-			g.term.warn("warning: %v", err)
-		},
+		Warn: func(err error) { v.warn(g.term, err) },
 	}
 	o.Host, o.User = identity()
 	if g.cli.AcceptRollback {
