@@ -18,7 +18,7 @@ import (
 
 // What a new repository's config says (FORMAT.md §4, and §12 for the reasons).
 const (
-	chunkUnit = 256 << 10
+	chunkUnit = 128 << 10
 	fixedUnit = 128 << 10
 	frameSize = 1 << 20
 )
@@ -29,7 +29,7 @@ type InitOptions struct {
 	KDF        crypt.KDF
 	Label      string
 	Created    time.Time
-	ChunkUnit  uint32 // bytes, FORMAT.md §6.2; 0: 256 KiB
+	ChunkUnit  uint32 // bytes, FORMAT.md §6.2; 0: 128 KiB
 
 	// KeyFile, if set, is given the text of a key file, to be stored durably
 	// outside the repository before it returns; no slot is written then.
