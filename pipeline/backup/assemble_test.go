@@ -1,34 +1,30 @@
 package backup
 
 import (
+	"reflect"
 	"testing"
 
 	"cairn/objects/archive"
-	"cairn/pipeline/walk"
 )
 
 // A file that is written to after it was read through one name and before the
-// scan sees another: the next run must not take the times of the second name
-// for those of the content that the first one gave.
+// scan sees another: the second entry must not have the times of the one moment
+// and the content of the other, or the next run would take it for unchanged.
 func TestLinkChangedBetweenNames(t *testing.T) {
 	t.Parallel()
-	id := walk.FileID{Dev: 1, Inode: 2}
-	read := archive.Entry{Path: "a", Type: archive.File, ModTime: archive.Time{Sec: 1}, ChangeTime: archive.Time{Sec: 1}}
-	for name, c := range map[string]struct {
-		modified, changed int64
-		racy              bool
-	}{
-		"as it was":    {1, 1, false},
-		"written to":   {2, 2, true},
-		"times forged": {1, 2, true},
-	} {
-		a := &assembly{links: map[walk.FileID]*archive.Entry{id: &read}}
-		s := &slot{twin: &id, entry: &archive.Entry{
-			Path: "b", Type: archive.File,
-			ModTime: archive.Time{Sec: c.modified}, ChangeTime: archive.Time{Sec: c.changed},
-		}}
-		if err := a.complete(t.Context(), s); err != nil || s.entry.Racy != c.racy {
-			t.Errorf("%s: got racy %v, error %v, want %v", name, s.entry.Racy, err, c.racy)
-		}
+	read := archive.Entry{
+		Path: "a", Type: archive.File, ModTime: archive.Time{Sec: 1}, Size: 1, Content: archive.InlineContent([]byte{1}),
+	}
+	s := &slot{
+		twin:  &twin{set: &linkSet{entry: &read}},
+		entry: &archive.Entry{Path: "b", Type: archive.File, ModTime: archive.Time{Sec: 2}, Size: 2},
+	}
+	if err := new(assembly).complete(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	want := read
+	want.Path = "b"
+	if !reflect.DeepEqual(*s.entry, want) {
+		t.Errorf("got %+v, want %+v", *s.entry, want)
 	}
 }
