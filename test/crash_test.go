@@ -256,6 +256,47 @@ func testInterrupted(t *testing.T, signal os.Signal) {
 	}
 }
 
+// TestInterruptedReading interrupts what only reads: it ends without a word
+// about what it was doing, and leaves nothing unfinished behind.
+func TestInterruptedReading(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	b := newBox(t)
+	const many, each = 100, 2 << 20
+	for i := range many {
+		write(t, fmt.Sprintf("%s/file-%03d", b.src, i), noise(byte(i), each))
+	}
+	b.want(done, "init")
+	b.want(done, b.backupArgs()...)
+	target := filepath.Join(b.dir, "back")
+	cmd := b.command("restore", "latest", "--target", target)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	must(t, cmd.Start())
+	deadline := time.Now().Add(30 * time.Second)
+	for found := []string{}; len(found) == 0; found, _ = filepath.Glob(target + "/*") {
+		if time.Now().After(deadline) {
+			cmd.Process.Kill()
+			t.Fatal("nothing was restored in 30 s")
+		}
+		time.Sleep(time.Millisecond) // of a process that tells nobody
+	}
+	must(t, cmd.Process.Signal(os.Interrupt))
+	if code := exitCode(t, cmd.Wait()); code != interrupted {
+		t.Fatalf("got exit code %d, want %d\n%s", code, interrupted, &stderr)
+	}
+	if got, want := stderr.String(), "cairn: interrupted\n"; got != want {
+		t.Errorf("stderr: got %q, want %q", got, want)
+	}
+	for name, content := range files(t, target) {
+		if len(content) != each {
+			t.Errorf("%s stays, with %d of %d bytes", name, len(content), each)
+		}
+	}
+}
+
 // waitForPack returns once cmd has stored something.
 func waitForPack(t *testing.T, b *box, cmd *exec.Cmd) {
 	t.Helper()

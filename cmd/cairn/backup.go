@@ -63,15 +63,18 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err := run.report(a, s); err != nil {
 		return err
 	}
-	return ended(s.Interrupted, s.Warnings+v.warnings())
+	switch {
+	case s.Interrupted && c.DryRun:
+		return errInterrupted
+	case s.Interrupted:
+		return errCheckpoint
+	}
+	return ended(s.Warnings + v.warnings())
 }
 
 // ended is how a verb ends that did its work.
-func ended(interrupted bool, warnings uint64) error {
-	switch {
-	case interrupted:
-		return errInterrupted
-	case warnings > 0:
+func ended(warnings uint64) error {
+	if warnings > 0 {
 		return errWarnings
 	}
 	return nil

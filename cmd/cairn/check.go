@@ -98,5 +98,5 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 	if s.Problems > 0 {
 		return fmt.Errorf("%w: %s, see above; archives that are not named can be restored whole, and the next backup stores again what is missing and still on this machine", errDamaged, count(s.Problems, "problem"))
 	}
-	return ended(false, v.warnings())
+	return ended(v.warnings())
 }

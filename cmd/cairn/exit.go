@@ -31,8 +31,21 @@ const (
 // errWarnings ends a run that did its work and warned about parts of it.
 var errWarnings = errors.New("done, with warnings")
 
-// errInterrupted ends a run that a signal stopped.
-var errInterrupted = errors.New("interrupted")
+// errInterrupted ends a run that a signal stopped, errCheckpoint a backup that
+// kept what it had stored by then.
+var (
+	errInterrupted = errors.New("interrupted")
+	errCheckpoint  = errors.New("interrupted")
+)
+
+// interrupted returns err as an errInterrupted if it is what became of a run
+// whose ctx a signal has ended: what it was doing just then is of no interest.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errInterrupted
+	}
+	return err
+}
 
 // errUnreadable ends a run that could not even open the repository, because an
 // object that everything hangs on is damaged or gone.
@@ -73,8 +86,8 @@ func is(target error) func(error) bool { return func(err error) bool { return er
 
 // outcomes are tried in order.
 var outcomes = []outcome{
-	{is(errInterrupted), exitInterrupted, "what was stored is kept; the next run goes on from it"},
-	{is(context.Canceled), exitInterrupted, "nothing that was committed is lost"},
+	{is(errCheckpoint), exitInterrupted, "what was stored is kept; the next run goes on from it"},
+	{is(errInterrupted), exitInterrupted, ""},
 	{is(repository.ErrNotFound), exitNoRepo, "check the path, or create one with: cairn -r PATH init"},
 	{is(repository.ErrIncomplete), exitNoRepo, ""},
 	{is(repository.ErrNoKey), exitKey, ""},

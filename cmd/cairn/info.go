@@ -30,7 +30,7 @@ func (c *infoCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	return ended(false, v.warnings())
+	return ended(v.warnings())
 }
 
 func (c *infoCmd) archive(g *globals, v *session) error {

@@ -40,5 +40,5 @@ func (c *listCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return ended(false, v.warnings())
+	return ended(v.warnings())
 }

@@ -59,7 +59,7 @@ func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	return ended(false, v.warnings())
+	return ended(v.warnings())
 }
 
 // findPath returns the path in the archive that a person means: one of the

@@ -79,7 +79,7 @@ func run(args []string) int {
 	defer stop()
 	g := &globals{cli: c, term: t}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return t.end(parsed.Run(g))
+	return t.end(interrupted(ctx, parsed.Run(g)))
 }
 
 // interruptible returns a context that SIGINT and SIGTERM end. A second one

@@ -72,7 +72,7 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 		return fmt.Errorf("%w: %s could not be brought back whole, see above; all else is in place, and older archives may still have them",
 			errDamaged, count(s.Damaged, "entry"))
 	}
-	return ended(false, s.Warnings+v.warnings())
+	return ended(s.Warnings + v.warnings())
 }
 
 type restoreJSON struct {
