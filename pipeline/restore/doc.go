@@ -12,7 +12,8 @@
 // A file has a temporary name (TempPrefix) in its directory until its last byte
 // is verified and written; then come owner, extended attributes, mode, times,
 // and its name, which replaces what had it. A directory gets its attributes
-// when everything in it is over. Nothing is flushed file by file: one sync of
+// when everything in it is over, unless it was there and is only the parent of
+// what was chosen: then it keeps its own. Nothing is flushed file by file: one sync of
 // each file system written to comes at the end.
 //
 // # What is in the way

@@ -45,7 +45,7 @@ type Choice uint8
 
 const (
 	Skip Choice = iota // neither it nor anything below it is wanted
-	Look               // something below it may be; it is restored as a parent then
+	Look               // something below it may be; it is made as a parent then, and left alone if it is there
 	Take               // it is wanted
 )
 

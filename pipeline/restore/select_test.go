@@ -2,9 +2,11 @@ package restore_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cairn/objects/archive"
 	"cairn/pipeline/restore"
@@ -65,6 +67,40 @@ func TestSelect(t *testing.T) {
 	target, _, w = run(t, s, restore.Options{Select: only("a/skipped.more")})
 	none(t, w)
 	content(t, filepath.Join(target, "a/skipped.more"), nil)
+}
+
+// TestParentsStay holds that a directory that is only passed through keeps what
+// it has, unless the restore itself has made it.
+func TestParentsStay(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	old := archive.Time{Sec: 1_000_000_000}
+	for _, path := range []string{"a", "a/b", "a/b/c"} {
+		s.add(archive.Entry{Path: path, Type: archive.Dir, Mode: 0o751, ModTime: old})
+	}
+	s.file("a/b/c/f", noise(1, 1000))
+	target := t.TempDir()
+	mine := filepath.Join(target, "a")
+	must(t, os.Mkdir(mine, 0o700), os.Mkdir(filepath.Join(mine, "b"), 0o700))
+	at := time.Unix(1_600_000_000, 0)
+	must(t, os.Chmod(mine, 0o710), os.Chtimes(mine, at, at))
+	_, _, w := run(t, s, restore.Options{Target: target, Select: only("a/b/c/f")})
+	none(t, w)
+	if st := stat(t, mine); st.Mode&0o7777 != 0o710 || int64(st.Mtim.Sec) != at.Unix() {
+		t.Errorf("a: got mode %o, mtime %d: it was there and nobody asked for it", st.Mode, st.Mtim.Sec)
+	}
+	if st := stat(t, filepath.Join(mine, "b")); st.Mode&0o7777 != 0o700 || int64(st.Mtim.Sec) == old.Sec {
+		t.Errorf("a/b: got mode %o, mtime %d: it was there and nobody asked for it", st.Mode, st.Mtim.Sec)
+	}
+	if st := stat(t, filepath.Join(mine, "b/c")); st.Mode&0o7777 != 0o751 || int64(st.Mtim.Sec) != old.Sec {
+		t.Errorf("a/b/c: got mode %o, mtime %d, want those of the archive", st.Mode, st.Mtim.Sec)
+	}
+	// Wanted itself it gets what the archive says.
+	_, _, w = run(t, s, restore.Options{Target: target, Select: only("a")})
+	none(t, w)
+	if st := stat(t, mine); st.Mode&0o7777 != 0o751 || int64(st.Mtim.Sec) != old.Sec {
+		t.Errorf("a, wanted: got mode %o, mtime %d", st.Mode, st.Mtim.Sec)
+	}
 }
 
 func TestPartial(t *testing.T) {

@@ -180,7 +180,8 @@ var errInTheWay = errors.New("there is something else of that name")
 // enter makes the directory called name in d, or takes the one that is there.
 // Something else of that name, a symbolic link above all, is removed if the
 // directory itself is wanted (Take): like a file that is replaced, it is not
-// what the archive has there. Else it is errInTheWay.
+// what the archive has there. Else it is errInTheWay. A directory that is there
+// and not wanted itself (Look) stays as it is, attrs or not.
 func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error) {
 	if !safeName(name) {
 		return nil, errName
@@ -200,6 +201,9 @@ func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error)
 		return nil, err
 	}
 	defer child.release()
+	if !made && choice != Take {
+		child.attrs = nil // only passed through: it keeps its own
+	}
 	if err := child.prepare(fd, made); err != nil {
 		return nil, err
 	}
@@ -221,7 +225,7 @@ func (d *dir) prepare(fd int, made bool) error {
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return err
 	}
-	if st.Mode&0o700 != 0o700 {
+	if st.Mode&0o700 != 0o700 && d.attrs != nil {
 		// It gets the archive's mode at the end. Not ours to change: then
 		// whatever is to be made in it says so.
 		_ = unix.Fchmod(fd, uint32(st.Mode)&0o7777|0o700)
