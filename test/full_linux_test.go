@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -70,6 +71,32 @@ func TestFullTarget(t *testing.T) {
 	}
 	if left := files(t, target); len(left) > 0 {
 		t.Errorf("%d files are there that are not whole", len(left))
+	}
+}
+
+// TestReadOnlyDisk reads a repository that cannot be written to, in which a
+// writer died long ago.
+func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("mounts a disk, which needs root")
+	}
+	b := newBox(t)
+	disk := smallDisk(t, b, 12<<20)
+	b.useRepo(filepath.Join(disk, "repo"))
+	write(t, b.src+"/letter", []byte("Dear reader"))
+	b.want(done, "init")
+	b.want(done, b.backupArgs()...)
+	left := filepath.Join(b.repo, "tmp", "left")
+	long := time.Now().Add(-72 * time.Hour)
+	write(t, left, []byte("unfinished"))
+	must(t, os.Chtimes(left, long, long), unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	for _, verb := range [][]string{{"list"}, {"ls", "latest"}, {"info"}, {"check", "--read-data"}} {
+		b.want(done, verb...)
+	}
+	b.checkRestore("the archive on a disk that is mounted read-only", describe(t, b.src, owners))
+	if r := b.want(failed, b.backupArgs()...); !strings.Contains(r.err, "read-only file system") {
+		t.Errorf("stderr does not say why nothing can be stored: %s", r.err)
 	}
 }
 

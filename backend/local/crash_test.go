@@ -56,13 +56,16 @@ func TestKilledWriter(t *testing.T) {
 	wantLeft(t, dir, 25, 0)
 }
 
-// wantLeft opens the store at a time hours from now, and holds how many
-// unfinished files are there then.
+// wantLeft opens the store at a time hours from now, writes to it, and holds how
+// many unfinished files are there then.
 func wantLeft(t *testing.T, dir string, hours, want int) {
 	t.Helper()
 	later := time.Now().Add(time.Duration(hours) * time.Hour)
 	s := open(t, dir, local.Options{Now: func() time.Time { return later }})
 	defer s.Close()
+	if err := s.Put(t.Context(), backend.Key(fmt.Sprintf("later/%d", hours))); err != nil {
+		t.Error(err)
+	}
 	left, err := filepath.Glob(dir + "/tmp/*")
 	if err != nil || len(left) != want {
 		t.Errorf("after %d hours: got %d unfinished files, %v, want %d", hours, len(left), err, want)
@@ -78,6 +81,9 @@ func TestSweep(t *testing.T) {
 	wantLeft(t, dir, 23, 1)
 	s := open(t, dir, local.Options{Access: local.ReadOnly, Now: func() time.Time { return time.Now().Add(48 * time.Hour) }})
 	defer s.Close()
+	if _, err := s.Stat(t.Context(), "later/23"); err != nil {
+		t.Error(err)
+	}
 	wantLeft(t, dir, 0, 1)
 	wantLeft(t, dir, 25, 0)
 }

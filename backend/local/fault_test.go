@@ -90,7 +90,7 @@ func TestNewDirectoriesAreFlushedInTheirParents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := strings.Join(flushed, " "), ". a a/b a/b a"; got != want {
+	if got, want := strings.Join(flushed, " "), ". a . . a/b a/b a"; got != want {
 		t.Errorf("flushed %s, want %s", got, want)
 	}
 }
@@ -162,6 +162,34 @@ func TestReadOnly(t *testing.T) {
 	}
 	if data, err := r.Get(t.Context(), "k", backend.Range{}); string(data) != "x" || err != nil {
 		t.Errorf("get: got %q, %v, want x", data, err)
+	}
+}
+
+// TestOpenChangesNothing holds that reading needs none of what writing needs,
+// and that the first write makes it.
+func TestOpenChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	if err := s.Put(t.Context(), "k", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	tmp := s.path + "/" + tmpDir
+	if err := os.Remove(tmp); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Open(s.path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if data, err := r.Get(t.Context(), "k", backend.Range{}); string(data) != "x" || err != nil {
+		t.Errorf("get: got %q, %v, want x", data, err)
+	}
+	if _, err := os.Stat(tmp); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("tmp is there, %v: who only reads has made it", err)
+	}
+	if err := r.Put(t.Context(), "l"); err != nil {
+		t.Errorf("put: %v", err)
 	}
 }
 

@@ -83,6 +83,9 @@ type temp struct {
 // writeTemp writes parts to a new file and returns it when its bytes are
 // durable. The caller calls discard, whatever becomes of it.
 func (s *Store) writeTemp(ctx context.Context, parts [][]byte) (*temp, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
 	name := tmpDir + "/" + rand.Text()
 	file, err := s.open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {

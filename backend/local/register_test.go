@@ -63,6 +63,9 @@ func TestTwoStaleCreatorsInARow(t *testing.T) {
 func TestSwapThatCannotFlushIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := openNew(t)
+	if err := s.prepare(); err != nil {
+		t.Fatal(err)
+	}
 	broken := errors.New("broken disk")
 	s.dirs.fsync = func(string) error { return broken }
 	_, err := s.Swap(t.Context(), "", []byte("value"))

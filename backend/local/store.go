@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +55,8 @@ type Store struct {
 	path   string // of root, absolute; for people
 	access Access
 	dirs   *dirs
+	now    func() time.Time
+	swept  sync.Once
 
 	flushFile func(*os.File) error // flushData, but for tests
 }
@@ -132,8 +135,9 @@ func flushPath(dir string) error {
 }
 
 // Open opens the store at dir. A directory that is missing, or holds no store,
-// is ErrUnavailable. With ReadWrite access it also removes the files that dead
-// writers left unfinished more than a day ago.
+// is ErrUnavailable. It changes nothing, so that whoever only reads needs no
+// right to write, whatever the access: the first write does, which also removes
+// the files that dead writers left unfinished more than a day ago.
 func Open(dir string, o Options) (*Store, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -143,46 +147,43 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, unavailable(err))
 	}
-	s := &Store{root: root, path: path, access: o.Access, flushFile: flushData}
+	s := &Store{root: root, path: path, access: o.Access, now: o.Now, flushFile: flushData}
+	if s.now == nil {
+		s.now = time.Now
+	}
 	s.dirs = newDirs(s.mkdir, s.flushDir)
-	if err := s.prepare(o); err != nil {
+	if err := s.alive(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(o Options) error {
-	if err := s.alive(); err != nil || o.Access == ReadOnly {
-		return err
-	}
+// prepare is called before every write. It makes the store's own directories,
+// which a copy of a store may lack because they were empty.
+func (s *Store) prepare() error {
 	for _, dir := range []string{tmpDir, headDir} {
 		if err := s.dirs.ensure(dir); err != nil {
-			return s.explain(err, backend.ErrUnavailable)
+			return err
 		}
 	}
-	now := time.Now
-	if o.Now != nil {
-		now = o.Now
-	}
-	return s.sweep(now().Add(-sweepAge))
+	s.swept.Do(func() { s.sweep(s.now().Add(-sweepAge)) })
+	return nil
 }
 
-// sweep removes unfinished files last written before limit.
-func (s *Store) sweep(limit time.Time) error {
+// sweep removes unfinished files last written before limit. What it cannot
+// remove takes some room, and nothing else comes of it.
+func (s *Store) sweep(limit time.Time) {
 	names, err := s.readDir(tmpDir)
 	if err != nil {
-		return s.explain(err, backend.ErrUnavailable)
+		return
 	}
 	for _, name := range names {
 		st, err := s.stat(tmpDir + "/" + name)
 		if err != nil || !isFile(st) || !modTime(st).Before(limit) {
 			continue // gone already, or not ours to remove
 		}
-		if err := s.unlink(tmpDir + "/" + name); err != nil && !errors.Is(err, unix.ENOENT) {
-			return s.explain(err, backend.ErrUnavailable)
-		}
+		_ = s.unlink(tmpDir + "/" + name)
 	}
-	return nil
 }
 
 // Close implements backend.Backend.
