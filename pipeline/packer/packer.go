@@ -64,12 +64,15 @@ type Stats struct {
 type Packer struct {
 	Stats Stats
 
-	o      Options
-	group  *errgroup.Group
-	spawn  func(func(context.Context) error) // runs in group, under the context New returned
-	before func() error
-	data   openPack
-	meta   openPack
+	o     Options
+	group *errgroup.Group
+	spawn func(func(context.Context) error) // runs in group, under the context New returned
+	data  openPack
+	meta  openPack
+
+	asking chan struct{} // holds a token while Before is asked
+	asked  bool          // guarded by asking
+	answer error         // guarded by asking
 
 	mu      sync.Mutex
 	packs   []record.Pack // durable; guarded by mu
@@ -81,14 +84,8 @@ type Packer struct {
 // feeds the Packer runs under it. Close must be called to learn whether all
 // was stored.
 func New(ctx context.Context, o Options) (*Packer, context.Context) {
-	p := &Packer{o: o}
+	p := &Packer{o: o, asking: make(chan struct{}, 1)}
 	p.group, ctx = errgroup.WithContext(ctx)
-	p.before = sync.OnceValue(func() error {
-		if o.Before == nil {
-			return nil
-		}
-		return o.Before(ctx)
-	})
 	p.spawn = func(f func(context.Context) error) { p.group.Go(func() error { return f(ctx) }) }
 	p.data.init(objects.Data, o.Target, o.Uploads)
 	p.meta.init(objects.Meta, o.Target/metaShare, 1)
@@ -180,9 +177,23 @@ func (p *Packer) retire(open *openPack, b *pack.Builder, padding pack.Padding) {
 	})
 }
 
+// ready returns what Before has answered, and asks it the first time.
+func (p *Packer) ready(ctx context.Context) error {
+	select {
+	case p.asking <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-p.asking }()
+	if !p.asked && p.o.Before != nil {
+		p.asked, p.answer = true, p.o.Before(ctx)
+	}
+	return p.answer
+}
+
 // store finishes one pack and makes it durable and findable.
 func (p *Packer) store(ctx context.Context, b *pack.Builder, padding pack.Padding) error {
-	if err := p.before(); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return err
 	}
 	done, err := b.Finish(padding)
