@@ -92,7 +92,11 @@ func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (rec
 		return record.Archive{}, r.summary(begin), err
 	}
 	a, err := r.write(ctx, stop, begin)
-	return a, r.summary(begin), err
+	s := r.summary(begin)
+	if err == nil {
+		s.Interrupted = a.Kind == record.Checkpoint // whatever came after
+	}
+	return a, s, err
 }
 
 func newRun(repo *repository.Repository, o Options) (*run, error) {
@@ -136,7 +140,12 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 	if err != nil {
 		return a, err
 	}
-	defer func() { err = errors.Join(err, w.End(context.WithoutCancel(ctx))) }()
+	defer func() {
+		if err != nil { // what was claimed and not stored is not known
+			r.repo.Index.Discard()
+		}
+		err = errors.Join(err, w.End(context.WithoutCancel(ctx)))
+	}()
 	root, err := r.store(ctx, stop, w)
 	if err != nil {
 		return a, err
