@@ -380,7 +380,9 @@ func TestDryRun(t *testing.T) {
 func TestLostPack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.fillSource()
+	b.write("a", noise(1, 100_000))
+	b.write("d/b", noise(2, 5<<20))
+	must(t, os.Link(b.write("d/c", text(3, 2<<20)), b.src+"/d/d"))
 	b.backup()
 	var packs []backend.Key
 	for info, err := range b.store.List(t.Context(), "packs/") {
