@@ -98,7 +98,7 @@ func writeKeyFile(path string, text []byte) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("key file %s exists already and is left as it is: name another, or move it away", path)
+		return keyFileExists(path)
 	}
 	if err != nil {
 		return fmt.Errorf("write key file: %w", err)
@@ -108,6 +108,37 @@ func writeKeyFile(path string, text []byte) error {
 		return fmt.Errorf("write key file: %w", err)
 	}
 	return syncDirectory(filepath.Dir(path))
+}
+
+// keyFileExists says what there is to know of the key file at path. It may be
+// the only one of a repository that is elsewhere, so it is never touched; it may
+// also be what an init left that was killed before there was a repository. That
+// only a person can tell.
+func keyFileExists(path string) error {
+	of := "is not whole"
+	if text, err := os.ReadFile(path); err == nil {
+		if body, err := crypt.DecodeKeyFile(text); err == nil {
+			of = describeKey(body)
+		}
+	}
+	return fmt.Errorf("key file %s exists already and is left as it is; it %s: "+
+		"if an init that was interrupted has left it, it opens nothing, so remove it and run this again; if not, name another with --key-file", path, of)
+}
+
+// describeKey returns what the slot of a key file is for, and when it was made
+// where that can be read without a passphrase.
+func describeKey(body []byte) string {
+	repo, kdf, err := crypt.PeekSlot(body)
+	if err != nil {
+		return "cannot be read"
+	}
+	of := "is for repository " + repo.String()
+	if kdf.None() {
+		if slot, err := crypt.OpenKeySlot(body, nil); err == nil {
+			of += ", made " + slot.Created.Local().Format("2006-01-02 15:04:05")
+		}
+	}
+	return of
 }
 
 func syncDirectory(path string) error {

@@ -188,10 +188,7 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 const commandShown = 200
 
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
-	u, err := s.unlocker(g.term)
-	if err != nil {
-		return err
-	}
+	u, noKey := s.unlocker(g.term)
 	o := repository.Options{
 		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),
@@ -202,7 +199,11 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	if g.cli.AcceptRollback {
 		o.Rollback = locking.AcceptRollback
 	}
+	var err error
 	v.Repository, err = repository.Open(ctx, v.store, o)
+	if noKey != nil && errors.Is(err, repository.ErrNoKey) {
+		return noKey // why there is none; that there is a repository at all comes first
+	}
 	return unreadable(v.withoutConfig(ctx, err))
 }
 

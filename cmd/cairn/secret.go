@@ -86,7 +86,7 @@ func credential(name string) string {
 }
 
 // unlocker opens a repository with s, asking on the terminal for what is
-// missing.
+// missing. With an error, which is an ErrNoKey, comes one that opens nothing.
 func (s secret) unlocker(t *terminal) (repository.Unlocker, error) {
 	var u repository.Unlocker
 	if s.keyFile != "" {
