@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"cairn/objects"
@@ -18,14 +17,10 @@ type assembly struct {
 	read   func(*bigJob) // begins to read a file whose turn has come
 	count  *Progress
 	warn   func(path string, err error)
-
-	stopping func() bool
 }
 
-var errTwin = errors.New("not stored: it is another name of a file that could not be read")
-
 func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run) *assembly {
-	a := &assembly{framer: framer, count: r.progress, warn: r.warn, stopping: r.stopping}
+	a := &assembly{framer: framer, count: r.progress, warn: r.warn}
 	a.tree = archive.NewWriter(seed, a.put(ctx))
 	return a
 }
