@@ -254,15 +254,31 @@ func (c *checker) archive(ctx context.Context, a repository.Archive) error {
 			return ctx.Err()
 		}
 		if err != nil {
+			if !damage(err) {
+				return fmt.Errorf("archive %s: %w", a.Name, err)
+			}
 			c.problem(fmt.Errorf("archive %s: %w", a.Name, err))
-			return nil
+			continue // with what lies behind
 		}
 		c.progress.Entries.Add(1)
-		if err := c.entry(reader, e); err != nil {
+		err := c.entry(reader, e)
+		switch {
+		case damage(err):
 			c.problem(fmt.Errorf("archive %s: %q: %w", a.Name, e.Path, err))
+		case err != nil:
+			return fmt.Errorf("archive %s: %q: %w", a.Name, e.Path, err)
 		}
 	}
 	return nil
+}
+
+// damage reports whether err says that something stored is missing or not as
+// it was: not that the store could not be asked.
+func damage(err error) bool {
+	var short *backend.ShortError
+	return objects.IsCorrupt(err) || errors.As(err, &short) ||
+		errors.Is(err, backend.ErrNotExist) || errors.Is(err, repository.ErrNoChunk) ||
+		errors.Is(err, crypt.ErrNoEpoch) || errors.Is(err, objects.ErrNewer)
 }
 
 // entry checks that every chunk of e is in a pack and was read without error.
