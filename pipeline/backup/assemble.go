@@ -68,6 +68,8 @@ func (a *assembly) take(ctx context.Context, s *slot) error {
 	}
 	if s.set != nil {
 		s.set.entry = s.entry
+	} else if s.twin != nil {
+		s.twin.set.entry = s.entry
 	}
 	if err := a.tree.Add(s.entry); err != nil {
 		return fmt.Errorf("archive %s: %w", s.path, err)
