@@ -47,6 +47,9 @@ func Init(ctx context.Context, store Store, o InitOptions) (objects.RepositoryID
 	if !errors.Is(err, backend.ErrNotExist) {
 		return objects.RepositoryID{}, fmt.Errorf("look for a repository: %w", err)
 	}
+	if err := lostConfig(ctx, store.Backend); err != nil {
+		return objects.RepositoryID{}, err
+	}
 	n, err := newKeys(rand.Reader)
 	if err != nil {
 		return objects.RepositoryID{}, err

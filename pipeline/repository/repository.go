@@ -158,6 +158,9 @@ func (r *Repository) unlock(ctx context.Context) error {
 
 // missing tells a half-made repository from none at all.
 func (r *Repository) missing(ctx context.Context) error {
+	if err := lostConfig(ctx, r.store.Backend); err != nil {
+		return err
+	}
 	for _, err := range r.store.Backend.List(ctx, "keys/") {
 		if err != nil {
 			return fmt.Errorf("look for a repository: %w", err)
@@ -165,6 +168,18 @@ func (r *Repository) missing(ctx context.Context) error {
 		return ErrIncomplete
 	}
 	return ErrNotFound
+}
+
+// lostConfig returns an error if there are commits: a repository without config
+// is damaged then, and neither to be finished nor to be made anew.
+func lostConfig(ctx context.Context, store backend.Backend) error {
+	for _, err := range store.List(ctx, "commits/") {
+		if err != nil {
+			return fmt.Errorf("look for commits: %w", err)
+		}
+		return objects.Corrupt("config", "it is missing, and there are commits")
+	}
+	return nil
 }
 
 func (r *Repository) warn(err error) {
