@@ -1,0 +1,165 @@
+package repository_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cairn/backend/mem"
+	"cairn/locking"
+	"cairn/objects"
+	"cairn/objects/record"
+	"cairn/pipeline/backup"
+	"cairn/pipeline/repository"
+	"cairn/pipeline/walk"
+)
+
+// A machine has a cache and a state of its own.
+type machine struct {
+	store        *mem.Store
+	key          []byte
+	cache, state string
+	accept       locking.Rollback
+}
+
+func newMachine(t testing.TB, s *mem.Store, key []byte) *machine {
+	return &machine{store: s, key: key, cache: t.TempDir(), state: t.TempDir()}
+}
+
+// use opens the repository, hands it to f and closes it.
+func (m *machine) use(t testing.TB, f func(*repository.Repository)) (warnings []string) {
+	t.Helper()
+	r, err := repository.Open(t.Context(), at(m.store), repository.Options{
+		Unlock: repository.Unlocker{KeyFile: m.key}, CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
+		Warn: func(err error) { warnings = append(warnings, err.Error()) },
+	})
+	must(t, err)
+	f(r)
+	must(t, r.Close())
+	return warnings
+}
+
+// backup stores a file and returns a chunk of it.
+func (m *machine) backup(t testing.TB, content string) (id objects.ID) {
+	t.Helper()
+	src := t.TempDir()
+	p := []byte(strings.Repeat(content, 1000))
+	must(t, os.WriteFile(filepath.Join(src, "f"), p, 0o600))
+	m.use(t, func(r *repository.Repository) {
+		_, _, err := backup.Run(t.Context(), t.Context(), r, backup.Options{
+			Roots: []walk.Root{{Source: src}}, Now: time.Now, Archive: record.Archive{Name: content},
+		})
+		must(t, err)
+		id = r.Keys.NewHasher().Sum(objects.Data, p)
+	})
+	return id
+}
+
+// finds wants chunks to be found, after Sync.
+func (m *machine) finds(t testing.TB, ids ...objects.ID) (warnings []string) {
+	t.Helper()
+	return m.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		for _, id := range ids {
+			if _, err := r.Lookup(t.Context(), id); err != nil {
+				t.Errorf("look up: %v", err)
+			}
+		}
+	})
+}
+
+func newStore(t testing.TB) (*mem.Store, []byte) {
+	t.Helper()
+	var key []byte
+	s := new(mem.Store)
+	_, err := repository.Init(t.Context(), at(s), withKeyFile(&key))
+	must(t, err)
+	return s, key
+}
+
+// A cache is brought to what others have written, and asks nothing when there
+// is nothing new.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	here, there := newMachine(t, s, key), newMachine(t, s, key)
+	one := here.backup(t, "one")
+	there.finds(t, one)
+	two := there.backup(t, "two")
+	three := there.backup(t, "three")
+	here.finds(t, one, two, three)
+	here.use(t, func(r *repository.Repository) {
+		s.ResetCounts()
+		must(t, r.Sync(t.Context()))
+		if n := s.Count(mem.Get) + s.Count(mem.List) + s.Count(mem.Load); n > 0 {
+			t.Errorf("got %d requests where nothing is new, want none", n)
+		}
+		if _, err := r.Lookup(t.Context(), objects.ID{1}); !errors.Is(err, repository.ErrNoChunk) {
+			t.Errorf("a chunk that is nowhere: got %v, want %v", err, repository.ErrNoChunk)
+		}
+	})
+}
+
+// Whatever byte of the cache is damaged, chunks are found.
+func TestDamagedCache(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	m := newMachine(t, s, key)
+	id := m.backup(t, "one")
+	const steps = 24
+	for step := range 2 * steps {
+		files, err := filepath.Glob(m.cache + "/*/index/[mr]*") // the manifest, and runs under new names
+		must(t, err)
+		path := files[step%len(files)]
+		p, err := os.ReadFile(path)
+		must(t, err)
+		p[len(p)*(step/2)/steps] ^= 1
+		must(t, os.WriteFile(path, p, 0o600))
+		m.finds(t, id)
+		m.finds(t, id) // what was built anew is good
+	}
+}
+
+// When the repository went back to an earlier state and that was accepted, the
+// cache forgets what is not in it any more.
+func TestRolledBack(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	m := newMachine(t, s, key)
+	one := m.backup(t, "one")
+	old, _, err := s.Load(t.Context(), "")
+	must(t, err)
+	two := m.backup(t, "two")
+	_, tag, err := s.Load(t.Context(), "")
+	must(t, err)
+	_, err = s.Swap(t.Context(), tag, old)
+	must(t, err)
+	m.accept = locking.AcceptRollback
+	m.finds(t, one)
+	m.use(t, func(r *repository.Repository) {
+		if _, err := r.Lookup(t.Context(), two); !errors.Is(err, repository.ErrNoChunk) {
+			t.Errorf("a chunk of the history that was given up: got %v, want %v", err, repository.ErrNoChunk)
+		}
+	})
+}
+
+// A repository that has lost its config is damaged: it is not taken for one
+// that was never finished, and no Init puts another one over it.
+func TestLostConfig(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	m := newMachine(t, s, key)
+	m.backup(t, "one")
+	must(t, s.Delete(t.Context(), "config"))
+	_, _, err := open(t, s, repository.Unlocker{KeyFile: key})
+	if err == nil || errors.Is(err, repository.ErrIncomplete) || errors.Is(err, repository.ErrNotFound) {
+		t.Errorf("open: got %v, want that the repository is damaged", err)
+	}
+	var other []byte
+	if _, err := repository.Init(t.Context(), at(s), withKeyFile(&other)); err == nil {
+		t.Error("Init made another repository over one that has archives")
+	}
+}
