@@ -39,7 +39,11 @@ func (c *checkCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	defer v.close(&err)
 
-	o := check.Options{Progress: new(check.Progress), Problem: func(err error) { g.term.warn("%v", err) }}
+	o := check.Options{
+		Progress: new(check.Progress),
+		Problem:  func(err error) { g.term.warn("%v", err) },
+		Warn:     func(err error) { v.warn(g.term, err) },
+	}
 	if c.ReadData {
 		o.Depth = check.ReadData
 	}
@@ -86,7 +90,7 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 		_, err = fmt.Fprintf(g.term.out, "checked %s, %s, %s%s in %s\n",
 			count(s.Archives, "archive"), count(s.Entries, "entry"), count(s.Packs, "pack"), read, took(elapsed))
 		if err == nil && s.Unreferenced > 0 {
-			_, err = fmt.Fprintf(g.term.out, "  %s left by interrupted runs: no damage, the next backup takes them over\n", count(s.Unreferenced, "pack"))
+			_, err = fmt.Fprintf(g.term.out, "  %s more that no archive needs: of a backup under way, or left by an interrupted one for the next to take over; no damage\n", count(s.Unreferenced, "pack"))
 		}
 		if err == nil && s.Problems == 0 && v.warnings() == 0 {
 			_, err = fmt.Fprintln(g.term.out, "  no damage found")

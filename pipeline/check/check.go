@@ -37,8 +37,13 @@ const (
 // Options say how to check.
 type Options struct {
 	Depth    Depth
-	Problem  func(error) // told of everything that is wrong, as it is found; one at a time
-	Progress *Progress   // may be nil
+	Progress *Progress // may be nil
+
+	// Problem is told of what is wrong as it is found, one at a time: of all that
+	// is wrong with packs and slots, and for each archive of up to namedMax
+	// entries and ranges of entries, and how many more there are.
+	Problem func(error)
+	Warn    func(error) // told of damage that a second copy makes good; may be nil
 }
 
 // Progress counts what has been checked so far. Its fields may be read at any
@@ -53,7 +58,7 @@ type Progress struct {
 // Summary says what was found.
 type Summary struct {
 	Packs, Archives, Entries, Bytes uint64
-	Unreferenced                    uint64 // packs that no commit names: left by runs that died, no damage
+	Unreferenced                    uint64 // packs that no commit names: of runs under way or dead, no damage
 	Problems                        uint64
 	Bad                             []objects.ID // packs that are missing or damaged
 }
@@ -83,6 +88,9 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 	c.progress.PacksTotal.Store(uint64(len(state.Packs)))
 	c.progress.ArchivesTotal.Store(uint64(len(state.Archives)))
 	stray, err := c.listed(ctx, state)
+	if err == nil {
+		err = c.slots(ctx)
+	}
 	if err == nil {
 		err = c.packs(ctx, state)
 	}
@@ -244,30 +252,38 @@ func (c *checker) archives(ctx context.Context) error {
 	return nil
 }
 
+// namedMax is how many problems of one archive are told. A pack that is gone may
+// take millions of files with it, and as many in the next archive.
+const namedMax = 1000
+
 // archive checks that every entry of a can be read and all its chunks are
-// there.
+// there. It goes on behind what cannot be read.
 func (c *checker) archive(ctx context.Context, a repository.Archive) error {
 	meta := c.repo.NewMetaReader()
 	reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
+	found := uint64(0)
 	for e, err := range reader.All() {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil {
-			if !damage(err) {
-				return fmt.Errorf("archive %s: %w", a.Name, err)
+		if err == nil {
+			c.progress.Entries.Add(1)
+			if err = c.entry(reader, e); err == nil {
+				continue
 			}
-			c.problem(fmt.Errorf("archive %s: %w", a.Name, err))
-			continue // with what lies behind
+			err = fmt.Errorf("%q: %w", e.Path, err)
 		}
-		c.progress.Entries.Add(1)
-		err := c.entry(reader, e)
-		switch {
-		case damage(err):
-			c.problem(fmt.Errorf("archive %s: %q: %w", a.Name, e.Path, err))
-		case err != nil:
-			return fmt.Errorf("archive %s: %q: %w", a.Name, e.Path, err)
+		err = fmt.Errorf("archive %s: %w", a.Name, err)
+		if !damage(err) {
+			return err
 		}
+		if found++; found <= namedMax {
+			c.problem(err)
+		}
+	}
+	if found > namedMax {
+		c.problems.Add(found - namedMax - 1)
+		c.problem(fmt.Errorf("archive %s: %d more files, or ranges of them, are damaged", a.Name, found-namedMax))
 	}
 	return nil
 }
@@ -322,6 +338,9 @@ func (c *checker) chunk(x archive.Extent) error {
 	}
 	if !ok {
 		return fmt.Errorf("chunk %s %w", x.ID, repository.ErrNoChunk)
+	}
+	if place.Kind != objects.Data {
+		return objects.Corrupt("chunk "+x.ID.String(), "it lies in a pack of metadata")
 	}
 	if uint64(place.Len) != x.Len {
 		return objects.Corrupt("chunk "+x.ID.String(), "it has %d bytes instead of %d", place.Len, x.Len)
