@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"cairn/backend"
 	"cairn/backend/local"
 	"cairn/locking"
 	"cairn/pipeline/repository"
@@ -204,19 +203,7 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	if noKey != nil && errors.Is(err, repository.ErrNoKey) {
 		return noKey // why there is none; that there is a repository at all comes first
 	}
-	return unreadable(v.withoutConfig(ctx, err))
-}
-
-// withoutConfig returns what it means that repository.Open found no repository:
-// where there is a head, which is made after config, config is lost.
-func (v *session) withoutConfig(ctx context.Context, err error) error {
-	if !errors.Is(err, repository.ErrNotFound) && !errors.Is(err, repository.ErrIncomplete) {
-		return err
-	}
-	if _, _, loaded := v.store.Register.Load(ctx, ""); loaded != nil {
-		return err
-	}
-	return fmt.Errorf("read config: %w", backend.ErrNotExist)
+	return unreadable(err)
 }
 
 // close gives up the repository, joining what goes wrong to err.
