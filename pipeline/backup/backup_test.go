@@ -379,6 +379,9 @@ func TestDryRun(t *testing.T) {
 // changed: nothing vouches for chunks that are nowhere.
 func TestLostPack(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
 	b := newBench(t)
 	b.write("a", noise(1, 100_000))
 	b.write("d/b", noise(2, 5<<20))

@@ -145,6 +145,9 @@ const bigSize = 24 << 20
 // and again when it is read for the second time.
 func (b *bench) changeBig(first, second func(path string)) run {
 	b.t.Helper()
+	if testing.Short() {
+		b.t.Skip("takes some seconds")
+	}
 	b.write("a", noise(1, 1000))
 	path := b.write("big", noise(2, bigSize))
 	b.write("z", noise(3, 1000))

@@ -29,7 +29,7 @@ func failFrom(op mem.Op, n int64, at mem.Moment) mem.Hook {
 
 // settled returns a bench with an archive, and changes since.
 func settled(t testing.TB) *bench {
-	b := newBench(t)
+	b := newQuickBench(t)
 	b.write("a", noise(1, 300_000))
 	b.write("d/b", noise(2, 2<<20))
 	b.write("d/c", nil)
@@ -52,7 +52,7 @@ func TestFaults(t *testing.T) {
 	for _, op := range []mem.Op{mem.Put, mem.Swap, mem.Load, mem.Get, mem.List} {
 		for n := range counts[op] + 1 { // some requests come only after a failure
 			for _, at := range []mem.Moment{mem.Before, mem.After} {
-				if testing.Short() && (n+int(at))%3 != 0 {
+				if testing.Short() && (n+int(at))%8 != 0 {
 					continue
 				}
 				for name, hook := range map[string]mem.Hook{
@@ -132,7 +132,7 @@ func TestStopped(t *testing.T) {
 		total += n
 	}
 	for n := range total {
-		if testing.Short() && n%3 != 0 {
+		if testing.Short() && n%8 != 0 {
 			continue
 		}
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
