@@ -15,14 +15,19 @@ var errDamaged = errors.New("the repository is damaged")
 
 // checkCmd checks the repository.
 type checkCmd struct {
-	ReadData bool `help:"Read everything that is stored, not only what it needs to find it."`
+	ReadData bool `help:"Read all file data too, not only what says where it is."`
 }
 
 // Help implements kong's longer help.
 func (checkCmd) Help() string {
-	return `Without --read-data: every archive's tree is read, every chunk it names is in a
-pack, and every pack is there with its length. With it every byte is read,
-decrypted and compared with the hashes that name it. Nothing is changed.`
+	return `Reads the tree of every archive, and looks whether all that it names is stored
+and every pack is there in its full length. With --read-data every byte is read,
+decrypted and compared with the hash that names it, which takes as long as
+reading the whole repository.
+
+What is damaged, and which files that affects, is named. Nothing is changed in
+the repository; backups from this machine store again what the damaged packs
+held, where it is still to be had.`
 }
 
 // Run implements the verb.

@@ -75,6 +75,11 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usage(err error) error { return &usageError{err} }
 
+func isUsage(err error) bool {
+	var u *usageError
+	return errors.As(err, &u)
+}
+
 // outcome is how an error ends the program: its code, and what to do next.
 type outcome struct {
 	is   func(error) bool
@@ -86,6 +91,7 @@ func is(target error) func(error) bool { return func(err error) bool { return er
 
 // outcomes are tried in order.
 var outcomes = []outcome{
+	{isUsage, exitFailed, "cairn --help shows the commands, cairn COMMAND --help what one is given"},
 	{is(errCheckpoint), exitInterrupted, "what was stored is kept; the next run goes on from it"},
 	{is(errInterrupted), exitInterrupted, ""},
 	{is(repository.ErrNotFound), exitNoRepo, "check the path, or create one with: cairn -r PATH init"},

@@ -15,13 +15,14 @@ import (
 
 // initCmd creates a repository.
 type initCmd struct {
-	KDF string `enum:"default,strong" default:"default" help:"How costly it is to try a passphrase: default (64 MiB, about 0.2 s) or strong (1 GiB)."`
+	KDF string `enum:"default,strong" default:"default" placeholder:"COST" help:"How costly it is to try a passphrase: default (64 MiB of memory, about 0.2 s) or strong (1 GiB). Of no use with --key-file."`
 }
 
 // Help implements kong's longer help.
 func (initCmd) Help() string {
-	return `The key is protected by a passphrase, which is asked for, or with --key-file
-kept in a file of its own outside the repository:
+	return `The directory is made if missing, and must be empty. The key is protected by a
+passphrase, which is asked for, or with --key-file written to a new file of its
+own outside the repository:
 
     cairn -r /mnt/backup/cairn init
     cairn -r /mnt/backup/cairn --key-file ~/cairn.key init
@@ -51,6 +52,9 @@ func (c *initCmd) kdf() crypt.KDF {
 
 // create makes a repository at path, protected by s, and says where it is.
 func (g *globals) create(ctx context.Context, path string, s secret, kdf crypt.KDF) error {
+	if err := checkPlace(path); err != nil {
+		return err // before a passphrase is asked for
+	}
 	o := repository.InitOptions{KDF: kdf, Created: time.Now(), Label: "made by cairn init"}
 	if s.keyFile != "" {
 		o.KDF = crypt.NoKDF()

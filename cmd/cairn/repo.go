@@ -90,14 +90,22 @@ func openStore(path string) (repository.Store, error) {
 	return repository.Store{Backend: s, Register: s}, nil
 }
 
-// createStore makes the directory at path, if need be, and opens it.
-func createStore(path string) (repository.Store, error) {
+// checkPlace makes sure that nothing of somebody else's is at path.
+func checkPlace(path string) error {
 	state, err := local.Inspect(path)
 	if err != nil {
-		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
+		return fmt.Errorf("create repository %s: %w", path, err)
 	}
 	if state == local.Foreign {
-		return repository.Store{}, fmt.Errorf("create repository %s: the directory holds something else; name an empty or a new one", path)
+		return fmt.Errorf("create repository %s: the directory holds something else; name an empty or a new one", path)
+	}
+	return nil
+}
+
+// createStore makes the directory at path, if need be, and opens it.
+func createStore(path string) (repository.Store, error) {
+	if err := checkPlace(path); err != nil {
+		return repository.Store{}, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
