@@ -196,17 +196,22 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var (
 		work  = make(chan job, r.o.Workers)
+		small = make(chan *batch)
 		big   = make(chan *bigJob)
 		slots = make(chan []*slot, runsAhead)
 		root  archive.Root
-		feed  sync.WaitGroup // of work: the scan, the readers and the assembly
+		feed  sync.WaitGroup // of work: who opens ahead, the readers and the assembly
 	)
 	feed.Add(2 + readers)
 	group.Go(func() error {
-		defer feed.Done()
 		defer close(slots)
 		defer close(big)
-		return r.scan(ctx, scan{slots: slots, work: work, big: big})
+		defer close(small)
+		return r.scan(ctx, scan{slots: slots, small: small, big: big})
+	})
+	group.Go(func() error {
+		defer feed.Done()
+		return r.openAhead(ctx, small, work)
 	})
 	for range readers {
 		group.Go(func() error {

@@ -154,6 +154,7 @@ type segmenter struct {
 	cut     int // bytes of buffer that are whole chunks
 	fill    int // bytes of buffer that hold data
 	extents []archive.Extent
+	asked   int64 // how far the kernel was asked to read
 }
 
 func (s *segmenter) hole(n uint64) {
@@ -170,6 +171,7 @@ func (s *segmenter) data(ctx context.Context, f *os.File, from, to int64) (int64
 			return at, err
 		}
 		want := min(int64(len(s.buffer.p)-s.fill), to-at)
+		s.asked = readAhead(f, s.asked, at, to)
 		n, err := f.ReadAt(s.buffer.p[s.fill:s.fill+int(want)], at)
 		if err != nil && err != io.EOF {
 			return at, err

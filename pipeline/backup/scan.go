@@ -32,7 +32,7 @@ type scan struct {
 	hasher   *crypt.Hasher
 	links    map[walk.FileID]*linkSet
 	slots    chan<- []*slot
-	work     chan<- job
+	small    chan<- *batch
 	big      chan<- *bigJob
 
 	out   []*slot // not yet handed over
@@ -268,7 +268,7 @@ func (s *scan) dispatch(ctx context.Context) error {
 	}
 	b := s.open
 	s.open, s.reach = nil, 0
-	return send(ctx, s.work, job{batch: b})
+	return send(ctx, s.small, b)
 }
 
 // hand gives the slots made so far to the assembly.

@@ -45,8 +45,10 @@ type twin struct {
 type batch struct {
 	slots []*slot
 	files []source
-	bytes int64
-	done  chan struct{} // closed when every slot of the batch is ready
+
+	opened []opened // of each file, once the batch is on its way to a worker
+	bytes  int64
+	done   chan struct{} // closed when every slot of the batch is ready
 }
 
 // file returns where s is read from.

@@ -46,7 +46,7 @@ func (w *worker) do(ctx context.Context, j job) error {
 		return w.segment(ctx, j.segment)
 	}
 	for i, s := range j.batch.slots {
-		err := w.small(ctx, s, &j.batch.files[i])
+		err := w.small(ctx, s, &j.batch.files[i], &j.batch.opened[i])
 		var store *storeError
 		switch {
 		case errors.As(err, &store):
@@ -83,16 +83,21 @@ func (w *worker) segment(ctx context.Context, seg *segment) error {
 
 // small reads a file that fits in the worker's buffer, and once more when it
 // changed meanwhile.
-func (w *worker) small(ctx context.Context, s *slot, src *source) error {
+func (w *worker) small(ctx context.Context, s *slot, src *source, o *opened) error {
+	if o.file == nil && o.err == nil && !w.r.stopping() {
+		o.file, o.stat, o.err = src.item.Open()
+	}
+	if o.err != nil {
+		return o.err
+	}
+	if o.file != nil {
+		defer o.file.Close()
+	}
 	if w.r.stopping() {
 		s.failed = true
 		return nil
 	}
-	f, before, err := src.item.Open()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+	f, before := o.file, o.stat
 	if before.Size > smallFile {
 		s.grown = true // since the scan: the assembly has it read as a big one
 		return nil
