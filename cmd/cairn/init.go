@@ -61,7 +61,7 @@ func (g *globals) create(ctx context.Context, path string, s secret, kdf crypt.K
 		o.KeyFile = func(_ objects.RepositoryID, text []byte) error { return writeKeyFile(s.keyFile, text) }
 	} else {
 		var err error
-		if o.Passphrase, err = s.newPassphrase(g.term); err != nil {
+		if o.Passphrase, err = s.newPassphrase(ctx, g.term); err != nil {
 			return err
 		}
 		if len(o.Passphrase) == 0 {

@@ -195,7 +195,7 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 const commandShown = 200
 
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
-	u, noKey := s.unlocker(g.term)
+	u, noKey := s.unlocker(ctx, g.term)
 	o := repository.Options{
 		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),

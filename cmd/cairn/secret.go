@@ -87,7 +87,7 @@ func credential(name string) string {
 
 // unlocker opens a repository with s, asking on the terminal for what is
 // missing. With an error, which is an ErrNoKey, comes one that opens nothing.
-func (s secret) unlocker(t *terminal) (repository.Unlocker, error) {
+func (s secret) unlocker(ctx context.Context, t *terminal) (repository.Unlocker, error) {
 	var u repository.Unlocker
 	if s.keyFile != "" {
 		text, err := os.ReadFile(s.keyFile)
@@ -103,21 +103,21 @@ func (s secret) unlocker(t *terminal) (repository.Unlocker, error) {
 		if s.passphrase != nil {
 			return s.passphrase()
 		}
-		return t.ask("Passphrase for " + what + ": ")
+		return t.ask(ctx, "Passphrase for "+what+": ")
 	}
 	return u, nil
 }
 
 // newPassphrase returns the passphrase for a new repository, asking twice.
-func (s secret) newPassphrase(t *terminal) ([]byte, error) {
+func (s secret) newPassphrase(ctx context.Context, t *terminal) ([]byte, error) {
 	if s.passphrase != nil {
 		return s.passphrase()
 	}
-	first, err := t.ask("New passphrase: ")
+	first, err := t.ask(ctx, "New passphrase: ")
 	if err != nil {
 		return nil, err
 	}
-	second, err := t.ask("The same again: ")
+	second, err := t.ask(ctx, "The same again: ")
 	if err != nil {
 		return nil, err
 	}
@@ -127,14 +127,22 @@ func (s secret) newPassphrase(t *terminal) ([]byte, error) {
 	return first, nil
 }
 
-// ask reads a line from the terminal without showing it.
-func (t *terminal) ask(prompt string) ([]byte, error) {
+// ask reads a line from the terminal without showing it. The read cannot be
+// called off: if ctx ends, by a signal, the program ends here, and the
+// terminal shows again what is typed.
+func (t *terminal) ask(ctx context.Context, prompt string) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: no passphrase is given and there is no terminal to ask on: "+
 			"set CAIRN_PASSPHRASE_FILE, CAIRN_PASSPHRASE_COMMAND or CAIRN_KEY_FILE", repository.ErrNoKey)
 	}
 	defer tty.Close()
+	if state, err := term.GetState(int(tty.Fd())); err == nil {
+		defer context.AfterFunc(ctx, func() {
+			term.Restore(int(tty.Fd()), state)
+			os.Exit(t.end(errInterrupted))
+		})()
+	}
 	t.clear()
 	fmt.Fprint(tty, prompt)
 	line, err := term.ReadPassword(int(tty.Fd()))

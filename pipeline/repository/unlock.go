@@ -58,9 +58,12 @@ func (u Unlocker) fromFile(repo objects.RepositoryID) (crypt.Master, error) {
 
 // fromSlots tries the passphrase on every slot of the repository.
 func (u Unlocker) fromSlots(ctx context.Context, r *Repository, repo objects.RepositoryID) (crypt.Master, error) {
-	slots, err := r.slots(ctx, repo)
+	slots, damage, err := r.slots(ctx, repo)
 	if err != nil {
 		return crypt.Master{}, err
+	}
+	if len(slots) == 0 && damage != nil {
+		return crypt.Master{}, damage
 	}
 	if len(slots) == 0 {
 		return crypt.Master{}, fmt.Errorf("%w: this repository has no passphrase; it is opened with its key file (--key-file or CAIRN_KEY_FILE)", ErrNoKey)
@@ -86,15 +89,16 @@ func (u Unlocker) fromSlots(ctx context.Context, r *Repository, repo objects.Rep
 	return crypt.Master{}, crypt.ErrWrongPassphrase
 }
 
-// slots returns the bodies of the slots that may open this repository.
-func (r *Repository) slots(ctx context.Context, repo objects.RepositoryID) ([][]byte, error) {
-	var bodies [][]byte
+// slots returns the bodies of the slots that may open this repository, and
+// what is wrong with one that cannot be read.
+func (r *Repository) slots(ctx context.Context, repo objects.RepositoryID) (bodies [][]byte, damage, err error) {
 	for info, err := range r.store.Backend.List(ctx, "keys/") {
 		if err != nil {
-			return nil, fmt.Errorf("list keys: %w", err)
+			return nil, nil, fmt.Errorf("list keys: %w", err)
 		}
 		body, err := r.slot(ctx, info.Key)
 		if err != nil {
+			damage = err
 			r.warn(err)
 			continue
 		}
@@ -109,7 +113,7 @@ func (r *Repository) slots(ctx context.Context, repo objects.RepositoryID) ([][]
 			bodies = append(bodies, body)
 		}
 	}
-	return bodies, nil
+	return bodies, damage, nil
 }
 
 // slot reads one slot, from whichever of its copies is whole.
