@@ -2,13 +2,15 @@
 // changed, stores what has, and commits the result.
 //
 //	walk ─ compare with the previous archive ─┬ unchanged ───────────────┐
-//	                                          ├ small files ─ workers ───┤ in archive order
+//	                                          ├ small files ─ opened ahead ─ workers
 //	                                          └ big files ─ readers ─ workers
+//	                                                        in archive order:
 //	                                                        entries → tree → commit
 //
 // The scan makes a slot for every entry, in order; the assembly takes the
-// slots in the same order and waits for each one's content. Every stage has a
-// fixed width. Memory: the packs of package packer, and for each worker one
+// slots in the same order and waits for each one's content. Small files are
+// opened, and asked for, up to three batches before a worker reads them. Every
+// stage has a fixed width. Memory: the packs of package packer, and for each worker one
 // small file, two frames and an encoder, for each reader and worker two
 // segments, and the slots that the scan is ahead.
 package backup
