@@ -81,7 +81,7 @@ func NewCompressor(level Level) (*Compressor, error) {
 		zstd.WithEncoderConcurrency(1),
 		zstd.WithLowerEncoderMem(true),
 		zstd.WithAllLitEntropyCompression(true), // 0.4 % smaller on programs for 1.5 % of the time
-		zstd.WithEncoderCRC(false), // the AEAD's tag and the chunks' IDs say more
+		zstd.WithEncoderCRC(false),              // the AEAD's tag and the chunks' IDs say more
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
