@@ -24,18 +24,11 @@ type lsCmd struct {
 
 // Run implements the verb.
 func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
-	v, err := g.open(ctx)
+	v, a, err := g.openArchive(ctx, c.Archive)
 	if err != nil {
 		return err
 	}
 	defer v.close(&err)
-	if err := v.Sync(ctx); err != nil {
-		return err
-	}
-	a, err := v.Find(c.Archive)
-	if err != nil {
-		return err
-	}
 	reader := archive.NewReader(a.Root(), v.NewMetaReader().Fetch(ctx))
 	out := bufio.NewWriter(g.term.out)
 	below, err := findPath(reader, &a, c.Path)

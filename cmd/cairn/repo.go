@@ -161,6 +161,23 @@ func (g *globals) open(ctx context.Context) (*session, error) {
 	return g.openWithCache(ctx, p.cache)
 }
 
+// openArchive opens the repository to read the archive that ref names: see
+// repository.Find.
+func (g *globals) openArchive(ctx context.Context, ref string) (v *session, a repository.Archive, err error) {
+	v, err = g.open(ctx)
+	if err != nil {
+		return nil, a, err
+	}
+	if err = v.Sync(ctx); err == nil {
+		a, err = v.Find(ref)
+	}
+	if err != nil {
+		v.close(&err)
+		return nil, a, err
+	}
+	return v, a, nil
+}
+
 // openWithCache is open with the index cache in another place.
 func (g *globals) openWithCache(ctx context.Context, cache string) (*session, error) {
 	path, err := g.location()

@@ -30,18 +30,11 @@ Files that are there already are replaced.`
 
 // Run implements the verb.
 func (c *restoreCmd) Run(ctx context.Context, g *globals) (err error) {
-	v, err := g.open(ctx)
+	v, a, err := g.openArchive(ctx, c.Archive)
 	if err != nil {
 		return err
 	}
 	defer v.close(&err)
-	if err := v.Sync(ctx); err != nil {
-		return err
-	}
-	a, err := v.Find(c.Archive)
-	if err != nil {
-		return err
-	}
 	wanted, err := c.selection(ctx, v, &a)
 	if err != nil {
 		return err
