@@ -42,7 +42,7 @@ type Options struct {
 	Index     *index.Index
 	FrameSize int // bytes of plaintext a frame gathers
 	Target    int // bytes of a pack of data
-	Uploads   int // packs stored at the same time
+	Uploads   int // packs stored at the same time while one fills; one more at the end
 	Level     pack.Level
 	Entropy   func() []byte // see pack.Options; called for every pack
 
