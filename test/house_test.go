@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
 
 	// What a person types. The only place that picks a store.
-	"cmd/cairn": {"backend", "backend/local", "locking", "objects", "objects/archive", "objects/crypt",
+	"cmd/cairn": {"backend", "backend/local", "backend/retry", "locking", "objects", "objects/archive", "objects/crypt",
 		"objects/record", "pipeline/backup", "pipeline/check", "pipeline/pattern", "pipeline/repository",
 		"pipeline/restore", "pipeline/walk"},
 }

@@ -140,7 +140,7 @@ func (g *globals) openOrCreate(ctx context.Context, create bool) (*session, erro
 	default:
 		return nil, err
 	}
-	path, err := g.location()
+	loc, err := g.location()
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (g *globals) openOrCreate(ctx context.Context, create bool) (*session, erro
 		}
 		s.keyFile = p.defaultKey()
 	}
-	if err := g.create(ctx, path, s, crypt.DefaultKDF()); err != nil {
+	if err := g.create(ctx, loc, s, crypt.DefaultKDF()); err != nil {
 		return nil, err
 	}
 	if embedded && s.keyFile != "" {
@@ -240,7 +240,7 @@ func seriesOf(roots []walk.Root) string {
 // cache and state, and the key that opens it.
 func (v *session) own() []walk.FileID {
 	var ids []walk.FileID
-	for _, path := range []string{v.path, v.places.cache, v.places.state, v.keyFile, v.places.defaultKey(), v.passphraseFile} {
+	for _, path := range []string{v.location.directory(), v.places.cache, v.places.state, v.keyFile, v.places.defaultKey(), v.passphraseFile} {
 		if id, ok := walk.Identify(path); ok {
 			ids = append(ids, id)
 		}

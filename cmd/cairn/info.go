@@ -58,7 +58,7 @@ type infoJSON struct {
 func repositoryInfo(g *globals, v *session) error {
 	state := v.State()
 	j := infoJSON{
-		Repository: v.path, ID: v.Config.Repository.String(), Created: v.Config.Created,
+		Repository: v.location.String(), ID: v.Config.Repository.String(), Created: v.Config.Created,
 		Cipher: v.Config.AEAD.String(), Generation: state.Generation,
 		Archives: len(state.Archives), Packs: len(state.Packs), ChunkUnit: v.Config.ChunkUnit,
 		Cache: v.places.cache,

@@ -32,7 +32,7 @@ Without passphrase or key file nobody can read the backups, you included.`
 
 // Run implements the verb.
 func (c *initCmd) Run(ctx context.Context, g *globals) error {
-	path, err := g.location()
+	loc, err := g.location()
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (c *initCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	return g.create(ctx, path, s, c.kdf())
+	return g.create(ctx, loc, s, c.kdf())
 }
 
 func (c *initCmd) kdf() crypt.KDF {
@@ -50,9 +50,9 @@ func (c *initCmd) kdf() crypt.KDF {
 	return crypt.DefaultKDF()
 }
 
-// create makes a repository at path, protected by s, and says where it is.
-func (g *globals) create(ctx context.Context, path string, s secret, kdf crypt.KDF) error {
-	if err := checkPlace(path); err != nil {
+// create makes a repository at loc, protected by s, and says where it is.
+func (g *globals) create(ctx context.Context, loc location, s secret, kdf crypt.KDF) error {
+	if err := checkLocation(ctx, loc); err != nil {
 		return err // before a passphrase is asked for
 	}
 	o := repository.InitOptions{KDF: kdf, Created: time.Now(), Label: "made by cairn init"}
@@ -68,25 +68,25 @@ func (g *globals) create(ctx context.Context, path string, s secret, kdf crypt.K
 			return errors.New("the passphrase is empty; nothing was created")
 		}
 	}
-	store, err := createStore(path)
+	store, err := createStore(ctx, loc)
 	if err != nil {
 		return err
 	}
 	id, err := repository.Init(ctx, store, o)
 	if err != nil {
-		return fmt.Errorf("create repository %s: %w", path, errors.Join(err, store.Backend.Close()))
+		return fmt.Errorf("create repository %s: %w", loc, errors.Join(err, store.Backend.Close()))
 	}
-	g.created(path, s.keyFile, id)
+	g.created(loc, s.keyFile, id)
 	return store.Backend.Close()
 }
 
 // created says what there is now, and what to do about it.
-func (g *globals) created(path, keyFile string, id objects.RepositoryID) {
+func (g *globals) created(loc location, keyFile string, id objects.RepositoryID) {
 	if g.cli.Quiet {
 		return
 	}
 	t := g.term
-	t.warn("created repository %s (%s)", path, id)
+	t.warn("created repository %s (%s)", loc, id)
 	if keyFile == "" {
 		t.warn("it opens with your passphrase only: without it nobody can read it, you included")
 		return

@@ -1,8 +1,8 @@
 // Cairn makes encrypted, deduplicating backups.
 //
-// There is one file for every verb; what they share is in repo.go (how a
-// repository is found and opened), secret.go (keys and passphrases), term.go
-// (what a person sees) and exit.go (how a run ends).
+// There is one file for every verb; what they share is in store.go (what
+// --repo can name), repo.go (how a repository is opened), secret.go (keys and
+// passphrases), term.go (what a person sees) and exit.go (how a run ends).
 package main
 
 import (

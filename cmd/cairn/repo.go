@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"cairn/backend/local"
 	"cairn/locking"
 	"cairn/pipeline/repository"
 )
@@ -61,67 +60,12 @@ func (p place) keyFor(s secret) string {
 	return p.defaultKey()
 }
 
-// location returns the repository that the command line or the environment
-// names, or else the default one.
-func (g *globals) location() (string, error) {
-	if g.cli.Repo == "" {
-		p, err := findPlaces()
-		return p.defaultRepository(), err
-	}
-	if scheme, _, ok := strings.Cut(g.cli.Repo, "://"); ok {
-		return "", fmt.Errorf("repository %s: %s is not a kind of store that this version knows; name a directory", g.cli.Repo, scheme)
-	}
-	return filepath.Abs(g.cli.Repo)
-}
-
-// openStore opens the store at path, which must be there.
-func openStore(path string) (repository.Store, error) {
-	state, err := local.Inspect(path)
-	switch {
-	case err != nil:
-		return repository.Store{}, fmt.Errorf("repository %s: %w", path, err)
-	case state != local.Ours:
-		return repository.Store{}, fmt.Errorf("%w at %s", repository.ErrNotFound, path)
-	}
-	s, err := local.Open(path, local.Options{})
-	if err != nil {
-		return repository.Store{}, fmt.Errorf("repository %s: %w", path, err)
-	}
-	return repository.Store{Backend: s, Register: s}, nil
-}
-
-// checkPlace makes sure that nothing of somebody else's is at path.
-func checkPlace(path string) error {
-	state, err := local.Inspect(path)
-	if err != nil {
-		return fmt.Errorf("create repository %s: %w", path, err)
-	}
-	if state == local.Foreign {
-		return fmt.Errorf("create repository %s: the directory holds something else; name an empty or a new one", path)
-	}
-	return nil
-}
-
-// createStore makes the directory at path, if need be, and opens it.
-func createStore(path string) (repository.Store, error) {
-	if err := checkPlace(path); err != nil {
-		return repository.Store{}, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
-	}
-	if err := local.Create(path); err != nil {
-		return repository.Store{}, fmt.Errorf("create repository %s: %w", path, err)
-	}
-	return openStore(path)
-}
-
 // session is an open repository and where everything that belongs to it lies.
 type session struct {
 	*repository.Repository
-	path    string
-	keyFile string
-	places  place
+	location location
+	keyFile  string
+	places   place
 
 	passphraseFile string
 	store          repository.Store
@@ -180,7 +124,7 @@ func (g *globals) openArchive(ctx context.Context, ref string) (v *session, a re
 
 // openWithCache is open with the index cache in another place.
 func (g *globals) openWithCache(ctx context.Context, cache string) (*session, error) {
-	path, err := g.location()
+	loc, err := g.location()
 	if err != nil {
 		return nil, err
 	}
@@ -195,14 +139,14 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 	if g.cli.Repo == "" {
 		secret.keyFile = p.keyFor(secret)
 	}
-	store, err := openStore(path)
+	store, err := openStore(ctx, loc)
 	if err != nil {
 		return nil, err
 	}
 	p.cache = cache
-	v := &session{path: path, store: store, places: p, keyFile: secret.keyFile, passphraseFile: g.passphraseFile()}
+	v := &session{location: loc, store: store, places: p, keyFile: secret.keyFile, passphraseFile: g.passphraseFile()}
 	if err := v.unlock(ctx, g, secret); err != nil {
-		return nil, errors.Join(fmt.Errorf("repository %s: %w", path, err), store.Backend.Close())
+		return nil, errors.Join(fmt.Errorf("repository %s: %w", loc, err), store.Backend.Close())
 	}
 	return v, nil
 }

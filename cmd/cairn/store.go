@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cairn/backend"
+	"cairn/backend/local"
+	"cairn/backend/retry"
+	"cairn/locking"
+	"cairn/pipeline/repository"
+)
+
+// A location is where a repository is, or is to be: what --repo names. There is
+// one implementation for every kind of store.
+type location interface {
+	// String names the location for people, as one may type it. It holds no
+	// secret.
+	String() string
+	// find tells what is there.
+	find(ctx context.Context) (found, error)
+	// create makes what open needs, in a location that holds nothing foreign.
+	create(ctx context.Context) error
+	// open opens the store, whose caller closes it. Where one look tells that
+	// there is no repository, it answers ErrNotFound; elsewhere opening the
+	// repository will, and open spares the request.
+	open(ctx context.Context) (repository.Store, error)
+	// directory returns where on this machine the repository lies, so that no
+	// backup takes it in; empty if it lies elsewhere.
+	directory() string
+}
+
+// found is what can be at a location: a store of ours, something that is not
+// ours, or nothing.
+type found int
+
+// What find tells.
+const (
+	nothing found = iota
+	ours
+	foreign
+)
+
+// location returns the repository that the command line or the environment
+// names, or else the default one.
+func (g *globals) location() (location, error) {
+	if g.cli.Repo == "" {
+		p, err := findPlaces()
+		return directory(p.defaultRepository()), err
+	}
+	return g.parseLocation(g.cli.Repo)
+}
+
+// parseLocation returns what a person means by typed: the URL of a remote store,
+// or a directory. A colon before slashes is no part of any sensible path.
+func (g *globals) parseLocation(typed string) (location, error) {
+	scheme, _, isURL := strings.Cut(typed, "://")
+	if !isURL {
+		path, err := filepath.Abs(typed)
+		return directory(path), err
+	}
+	return nil, usage(fmt.Errorf("--repo: %s:// is not a kind of store that this version knows; name a directory", scheme))
+}
+
+// remoteStore is a store behind a network, before anything makes up for that.
+type remoteStore interface {
+	backend.Backend
+	locking.Register
+}
+
+// patient returns s with the calls repeated that may succeed when repeated. A
+// person is told what the run is waiting for.
+func (g *globals) patient(s remoteStore) repository.Store {
+	o := retry.Options{Notify: func(w retry.Wait) {
+		g.term.warn("%v; trying again in %s", w.Err, w.Pause.Round(time.Second))
+	}}
+	return repository.Store{Backend: retry.New(s, o), Register: retry.NewRegister(s, o)}
+}
+
+// openStore opens the store at loc, which must be there.
+func openStore(ctx context.Context, loc location) (repository.Store, error) {
+	s, err := loc.open(ctx)
+	switch {
+	case errors.Is(err, repository.ErrNotFound):
+		return s, fmt.Errorf("%w at %s", repository.ErrNotFound, loc)
+	case err != nil:
+		return s, fmt.Errorf("repository %s: %w", loc, err)
+	}
+	return s, nil
+}
+
+// checkLocation makes sure that nothing of somebody else's is at loc.
+func checkLocation(ctx context.Context, loc location) error {
+	is, err := loc.find(ctx)
+	if err != nil {
+		return fmt.Errorf("create repository %s: %w", loc, err)
+	}
+	if is == foreign {
+		return fmt.Errorf("create repository %s: it holds something else; name an empty or a new place", loc)
+	}
+	return nil
+}
+
+// createStore makes a store at loc, if need be, and opens it.
+func createStore(ctx context.Context, loc location) (repository.Store, error) {
+	if err := checkLocation(ctx, loc); err != nil {
+		return repository.Store{}, err
+	}
+	if err := loc.create(ctx); err != nil {
+		return repository.Store{}, fmt.Errorf("create repository %s: %w", loc, err)
+	}
+	return openStore(ctx, loc)
+}
+
+// directory is the location of a repository on a mounted file system: its
+// absolute path.
+type directory string
+
+func (d directory) String() string    { return string(d) }
+func (d directory) directory() string { return string(d) }
+
+func (d directory) find(context.Context) (found, error) {
+	switch state, err := local.Inspect(string(d)); {
+	case err != nil:
+		return foreign, err
+	case state == local.Ours:
+		return ours, nil
+	case state == local.Foreign:
+		return foreign, nil
+	}
+	return nothing, nil
+}
+
+func (d directory) create(context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(string(d)), 0o700); err != nil {
+		return err
+	}
+	return local.Create(string(d))
+}
+
+func (d directory) open(ctx context.Context) (repository.Store, error) {
+	is, err := d.find(ctx)
+	if err != nil {
+		return repository.Store{}, err
+	}
+	if is != ours {
+		return repository.Store{}, repository.ErrNotFound
+	}
+	s, err := local.Open(string(d), local.Options{})
+	if err != nil {
+		return repository.Store{}, err
+	}
+	return repository.Store{Backend: s, Register: s}, nil
+}
