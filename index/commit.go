@@ -8,8 +8,8 @@ import (
 	"cairn/objects"
 )
 
-// Commit makes what was added part of the cache, takes the dead packs out of
-// it, and says what it stands for from now on. Claims stay. After an error
+// Commit makes what was added part of the cache, takes the dead and the
+// dropped packs out of it, and says what it stands for from now on. Claims stay. After an error
 // nothing has changed, except that at ErrDamaged the cache on disk is gone;
 // the index can still be used, and the next Open finds none.
 func (x *Index) Commit(state State, dead ...objects.ID) error {
@@ -29,7 +29,8 @@ func (x *Index) commit(state State, dead []objects.ID) error {
 	if x.damaged() {
 		return ErrDamaged
 	}
-	runs, err := x.rewrite(dead)
+	gone := x.gone(dead)
+	runs, err := x.rewrite(gone)
 	if err != nil {
 		return err
 	}
@@ -43,6 +44,7 @@ func (x *Index) commit(state State, dead []objects.ID) error {
 	x.state = state
 	x.setRuns(runs, nil)
 	x.releaseDraft()
+	x.forgetDropped()
 	x.mu.Unlock()
 	retire(without(old, runs))
 	return nil
@@ -58,18 +60,14 @@ func manifestOf(state State, runs []*run) manifest {
 
 // rewrite returns the runs for the next manifest: those that are there where
 // they can stay as they are, and new ones.
-func (x *Index) rewrite(dead []objects.ID) (runs []*run, err error) {
-	gone := make(map[objects.ID]struct{}, len(dead))
-	for _, id := range dead {
-		gone[id] = struct{}{}
-	}
+func (x *Index) rewrite(gone map[objects.ID]struct{}) (runs []*run, err error) {
 	defer func() {
 		if err != nil {
 			retire(without(runs, x.runs))
 		}
 	}()
 	for _, group := range x.groups() {
-		stays, err := staysAsIs(group, dead)
+		stays, err := staysAsIs(group, gone)
 		if err != nil {
 			return runs, err
 		}
@@ -129,7 +127,7 @@ func mergeLast(sizes []uint32, limit int) int {
 
 // staysAsIs returns the run that a group is, if it is just that and has none
 // of the dead packs.
-func staysAsIs(group []source, dead []objects.ID) (*run, error) {
+func staysAsIs(group []source, dead map[objects.ID]struct{}) (*run, error) {
 	if len(group) != 1 {
 		return nil, nil
 	}
@@ -137,7 +135,7 @@ func staysAsIs(group []source, dead []objects.ID) (*run, error) {
 	if !ok {
 		return nil, nil
 	}
-	for _, id := range dead {
+	for id := range dead {
 		if _, ok, err := r.findPack(id); ok || err != nil {
 			return nil, err
 		}
@@ -148,18 +146,22 @@ func staysAsIs(group []source, dead []objects.ID) (*run, error) {
 // spill makes the draft a pending run, together with smaller ones if there
 // are too many.
 func (x *Index) spill() error {
-	draft := x.sortedDraft()
+	draft, gone := x.sortedDraft(), x.gone(nil)
 	merged := x.pendingToMerge()
-	r, err := x.write(append(sources(merged), draft), nil)
+	r, err := x.write(append(sources(merged), draft), gone)
 	if errors.Is(err, ErrDamaged) {
 		merged = nil // the rotten one is left out from now on
-		r, err = x.write([]source{draft}, nil)
+		r, err = x.write([]source{draft}, gone)
 	}
 	if err != nil {
 		return err
 	}
+	pending := without(x.pending, merged)
+	if r != nil {
+		pending = append(pending, r)
+	}
 	x.mu.Lock()
-	x.setRuns(x.committed, append(without(x.pending, merged), r))
+	x.setRuns(x.committed, pending)
 	x.releaseDraft()
 	x.mu.Unlock()
 	retire(merged)
@@ -234,7 +236,7 @@ func (x *Index) releaseDraft() {
 func (x *Index) Discard() {
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	x.drop(x.state, x.committed)
+	x.keepOnly(x.state, x.committed)
 }
 
 // Reset empties the index for a rebuild, on disk too, and forgets all claims.
@@ -244,12 +246,12 @@ func (x *Index) Reset() error {
 	if err := x.folder.forget(); err != nil {
 		return fmt.Errorf("reset index cache: %w", err)
 	}
-	x.drop(State{}, nil)
+	x.keepOnly(State{}, nil)
 	return nil
 }
 
-// drop keeps some of the runs and nothing else. It needs writing.
-func (x *Index) drop(state State, keep []*run) {
+// keepOnly keeps some of the runs and nothing else. It needs writing.
+func (x *Index) keepOnly(state State, keep []*run) {
 	old := x.runs
 	x.mu.Lock()
 	x.state = state

@@ -6,29 +6,99 @@ import (
 	"cairn/objects"
 )
 
+// A doubt is why a pack is not to be counted on.
+type doubt uint8
+
+const (
+	trusted    doubt = iota
+	distrusted       // missing or damaged: some of it may be readable
+	dropped          // condemned: nothing of it is to be read any more
+)
+
 // Distrust says that packs are missing or damaged. Has and Claim no longer
 // count what only they hold, so that it is stored again; Lookup still names a
 // place in them where there is no other, for some of it may be readable. It
 // lasts until Close.
 func (x *Index) Distrust(packs ...objects.ID) {
-	if len(packs) == 0 {
-		return
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.distrusted == nil {
-		x.distrusted = make(map[objects.ID]struct{}, len(packs))
-	}
 	for _, id := range packs {
-		x.distrusted[id] = struct{}{}
+		x.raise(id, distrusted)
 	}
 }
 
-// trusted finds a place of chunk id outside the distrusted packs. It needs mu.
-// What this run has added is in the recent table and always trusted.
-func (x *Index) trusted(id *objects.ID, p *Place) (found bool, err error) {
+// Drop takes condemned packs out of the index: from now on nothing finds a
+// chunk in them, and a Claim of what only they hold is the first. On disk they
+// go with the next Commit; what was added and not committed stays as it is.
+func (x *Index) Drop(packs ...objects.ID) {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	gone := make(map[uint32]struct{}) // rows of the draft's packs
+	for _, id := range packs {
+		x.raise(id, dropped)
+		if row, ok := x.draft.known[id]; ok {
+			gone[row] = struct{}{}
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	// The chunks go from memory at once, the pack's row when the draft becomes
+	// a run.
+	x.added -= x.recent.remove(func(c chunkRow) bool {
+		_, is := gone[x.draft.frames[c.frame].pack]
+		return is
+	})
+}
+
+// raise needs mu for writing.
+func (x *Index) raise(id objects.ID, d doubt) {
+	if x.doubts == nil {
+		x.doubts = make(map[objects.ID]doubt)
+	}
+	x.doubts[id] = max(x.doubts[id], d)
+}
+
+// gone returns the dropped packs, and others.
+func (x *Index) gone(others []objects.ID) map[objects.ID]struct{} {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	all := make(map[objects.ID]struct{}, len(others))
+	for _, id := range others {
+		all[id] = struct{}{}
+	}
+	for id, d := range x.doubts {
+		if d == dropped {
+			all[id] = struct{}{}
+		}
+	}
+	return all
+}
+
+// has reports whether there is that doubt about a pack.
+func (x *Index) has(d doubt, id objects.ID) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.doubts[id] == d
+}
+
+// forgetDropped is for when no run has them any more. It needs mu for writing.
+func (x *Index) forgetDropped() {
+	for id, d := range x.doubts {
+		if d == dropped {
+			delete(x.doubts, id)
+		}
+	}
+}
+
+// inRunsUpTo finds a place of chunk id in a pack of no more than that doubt. It
+// needs mu. Packs of the draft are not looked at: what this run has added is
+// always trusted, and dropped at once.
+func (x *Index) inRunsUpTo(most doubt, id *objects.ID, p *Place) (found bool, err error) {
 	for _, r := range x.runs {
-		ok, e := r.lookupOutside(id, x.distrusted, p)
+		ok, e := r.lookupUpTo(most, id, x.doubts, p)
 		if ok {
 			return true, nil
 		}
@@ -39,9 +109,9 @@ func (x *Index) trusted(id *objects.ID, p *Place) (found bool, err error) {
 	return false, err
 }
 
-// lookupOutside returns a place of chunk id that is in none of packs: a chunk
-// has a row for every pack that holds it, one behind another.
-func (r *run) lookupOutside(id *objects.ID, packs map[objects.ID]struct{}, p *Place) (ok bool, err error) {
+// lookupUpTo returns a place of chunk id in a pack of no more than that doubt:
+// a chunk has a row for every pack that holds it, one behind another.
+func (r *run) lookupUpTo(most doubt, id *objects.ID, doubts map[objects.ID]doubt, p *Place) (ok bool, err error) {
 	i, found, err := r.find(id)
 	if !found || err != nil {
 		return false, err
@@ -63,7 +133,7 @@ func (r *run) lookupOutside(id *objects.ID, packs map[objects.ID]struct{}, p *Pl
 		if *p, err = placeOf(r, c); err != nil {
 			return false, r.rotten()
 		}
-		if _, bad := packs[p.Pack]; !bad {
+		if doubts[p.Pack] <= most {
 			return true, nil
 		}
 	}

@@ -47,8 +47,8 @@ type Index struct {
 	runs      []*run // both, largest first
 	draft     draft
 
-	distrusted map[objects.ID]struct{} // packs that are missing or damaged
-	added      int                     // rows of the draft in recent
+	doubts map[objects.ID]doubt // packs that are not to be counted on
+	added  int                  // rows of the draft in recent
 
 	recent recent // has locks of its own; rows move from it to a run under mu
 }
@@ -120,13 +120,8 @@ func bySize(a, b *run) int { return cmp.Compare(b.header.counts.chunks, a.header
 func (x *Index) Lookup(id objects.ID) (p Place, ok bool, err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if len(x.distrusted) > 0 {
-		if found, _ := x.trusted(&id, &p); found {
-			return p, true, nil
-		}
-		if c, found := x.recent.find(&id); found {
-			return x.draft.place(c), true, nil
-		}
+	if len(x.doubts) > 0 {
+		return x.lookupDoubting(&id)
 	}
 	for _, r := range x.runs {
 		found, e := r.lookup(&id, &p)
@@ -141,6 +136,21 @@ func (x *Index) Lookup(id objects.ID) (p Place, ok bool, err error) {
 		return x.draft.place(c), true, nil
 	}
 	return Place{}, false, err
+}
+
+// lookupDoubting is Lookup where packs are in doubt: the least doubtful place
+// is the best. It needs mu.
+func (x *Index) lookupDoubting(id *objects.ID) (p Place, ok bool, err error) {
+	if found, _ := x.inRunsUpTo(trusted, id, &p); found {
+		return p, true, nil
+	}
+	if c, found := x.recent.find(id); found {
+		return x.draft.place(c), true, nil
+	}
+	if ok, err = x.inRunsUpTo(distrusted, id, &p); !ok {
+		p = Place{}
+	}
+	return p, ok, err
 }
 
 // Has reports whether a pack has chunk id, as Lookup does.
@@ -159,9 +169,9 @@ func (x *Index) Has(id objects.ID) (bool, error) {
 
 // inRuns needs mu.
 func (x *Index) inRuns(id *objects.ID) (found bool, err error) {
-	if len(x.distrusted) > 0 {
+	if len(x.doubts) > 0 {
 		var p Place
-		return x.trusted(id, &p)
+		return x.inRunsUpTo(trusted, id, &p)
 	}
 	for _, r := range x.runs {
 		_, found, e := r.find(id)
@@ -192,7 +202,7 @@ func (x *Index) Claim(id objects.ID) (first bool) {
 
 // Add makes the chunks of pack p findable, until Discard or Close unless
 // Commit comes first. h is the pack's opened header. Adding a pack again does
-// nothing. A condemned pack must not be added.
+// nothing, and so does adding a dropped one.
 //
 // When the disk refuses a run, Add says so; the chunks can be found all the
 // same, take memory, and go into the next run that can be written.
@@ -202,7 +212,7 @@ func (x *Index) Add(p Pack, h *pack.Header) error {
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	if x.knows(p.ID) {
+	if x.knows(p.ID) || x.has(dropped, p.ID) {
 		return nil
 	}
 	x.mu.Lock()

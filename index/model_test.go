@@ -14,6 +14,7 @@ import (
 type model struct {
 	state              State
 	committed, pending contents
+	dropped            contents // were committed; gone from disk with the next commit
 	claims             map[objects.ID]bool
 }
 
@@ -23,6 +24,10 @@ type contents map[objects.ID]modelPack
 type modelPack struct {
 	Pack
 	places map[objects.ID]Place
+}
+
+func newModel() *model {
+	return &model{committed: contents{}, pending: contents{}, dropped: contents{}, claims: map[objects.ID]bool{}}
 }
 
 func (m *model) places(id objects.ID) (all []Place) {
@@ -50,7 +55,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 	ids := r.ids(600)
 	dir := t.TempDir()
 	x := mustOpen(t, dir, small)
-	m := &model{committed: contents{}, pending: contents{}, claims: map[objects.ID]bool{}}
+	m := newModel()
 	for range steps {
 		switch n := r.IntN(20); {
 		case n < 8:
@@ -64,8 +69,10 @@ func runModel(t *testing.T, seed uint64, steps int) {
 				}
 				m.claims[id] = m.claims[id] || want
 			}
-		case n < 16:
+		case n < 15:
 			r.commit(t, x, m)
+		case n < 16:
+			r.drop(x, m)
 		case n < 17:
 			x.Discard()
 			m.pending, m.claims = contents{}, map[objects.ID]bool{}
@@ -73,11 +80,13 @@ func runModel(t *testing.T, seed uint64, steps int) {
 			if err := x.Reset(); err != nil {
 				t.Fatal(err)
 			}
-			*m = model{committed: contents{}, pending: contents{}, claims: map[objects.ID]bool{}}
+			*m = *newModel()
 		default:
 			mustClose(t, x)
 			x = mustOpen(t, dir, small)
 			m.pending, m.claims = contents{}, map[objects.ID]bool{}
+			maps.Copy(m.committed, m.dropped)
+			m.dropped = contents{}
 		}
 		m.compare(t, x, ids)
 	}
@@ -97,7 +106,7 @@ func (r maker) add(t *testing.T, x *Index, m *model, ids []objects.ID) {
 func (r maker) commit(t *testing.T, x *Index, m *model) {
 	m.state = State{Generation: m.state.Generation + 1, Commit: r.id()}
 	maps.Copy(m.committed, m.pending)
-	m.pending = contents{}
+	m.pending, m.dropped = contents{}, contents{}
 	var dead []objects.ID
 	for id := range m.committed {
 		if r.IntN(8) == 0 {
@@ -108,6 +117,26 @@ func (r maker) commit(t *testing.T, x *Index, m *model) {
 	mustCommit(t, x, m.state, dead...)
 	if got := len(x.runs); got > small.committed {
 		t.Fatalf("got %d runs after a commit, want at most %d", got, small.committed)
+	}
+}
+
+// drop takes packs out of the index that will be out of every state to come.
+func (r maker) drop(x *Index, m *model) {
+	var gone []objects.ID
+	for _, c := range []contents{m.committed, m.pending} {
+		for id := range c {
+			if r.IntN(8) == 0 {
+				gone = append(gone, id)
+			}
+		}
+	}
+	x.Drop(gone...)
+	for _, id := range gone {
+		if p, ok := m.committed[id]; ok {
+			m.dropped[id] = p
+		}
+		delete(m.committed, id)
+		delete(m.pending, id)
 	}
 }
 
@@ -162,7 +191,7 @@ func TestPacksInBatches(t *testing.T) {
 	t.Parallel()
 	r := newMaker(1)
 	x := mustOpen(t, t.TempDir(), limits{recent: 500, committed: 3, pending: 2})
-	m := &model{committed: contents{}, pending: contents{}}
+	m := newModel()
 	for i := range 5*packBatch + 3 {
 		p, h := r.pack(r.ids(r.IntN(3)))
 		mustAdd(t, x, p, h)

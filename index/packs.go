@@ -11,7 +11,8 @@ import (
 // packBatch is how many packs Packs reads at a time.
 const packBatch = 256
 
-// Packs yields all packs, pending ones included, by rising ID. It ends after
+// Packs yields all packs but the dropped ones, pending ones included, by rising
+// ID. It ends after
 // an error, which is ErrDamaged. Packs added or dropped during the iteration
 // may or may not be seen; no lock is held while the loop's body runs.
 func (x *Index) Packs() iter.Seq2[Pack, error] {
@@ -24,7 +25,7 @@ func (x *Index) Packs() iter.Seq2[Pack, error] {
 				return
 			}
 			for _, p := range packs {
-				if !yield(p, nil) {
+				if !x.has(dropped, p.ID) && !yield(p, nil) {
 					return
 				}
 			}
@@ -34,6 +35,21 @@ func (x *Index) Packs() iter.Seq2[Pack, error] {
 			after = &packs[len(packs)-1].ID
 		}
 	}
+}
+
+// Pending reports whether the pack was added since the last Commit.
+func (x *Index) Pending(id objects.ID) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if _, ok := x.draft.known[id]; ok {
+		return true
+	}
+	for _, r := range x.pending {
+		if _, ok, _ := r.findPack(id); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // packsAfter returns up to packBatch packs behind after, none at the end; nil

@@ -82,7 +82,11 @@ func (t *recent) added(capacity int) []chunkRow {
 }
 
 // release forgets all rows but the claims.
-func (t *recent) release() {
+func (t *recent) release() { t.remove(func(chunkRow) bool { return true }) }
+
+// remove forgets the rows that are no claims and for which gone holds, and
+// returns how many they were.
+func (t *recent) remove(gone func(chunkRow) bool) (n int) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
@@ -90,12 +94,14 @@ func (t *recent) release() {
 		clear(s.slots)
 		s.rows = s.rows[:0]
 		for _, c := range rows { // insert writes at or behind where this reads
-			if c.frame == claimed {
+			if c.frame == claimed || !gone(c) {
 				s.insert(c)
 			}
 		}
+		n += len(rows) - len(s.rows)
 		s.mu.Unlock()
 	}
+	return n
 }
 
 // reset forgets everything and gives the memory back.

@@ -56,7 +56,7 @@ type draft struct {
 	packs  []packRow
 	keys   []pack.Key
 	frames []frameRow
-	known  map[objects.ID]struct{} // the packs' IDs
+	known  map[objects.ID]uint32 // the rows of packs, by ID
 }
 
 // add appends pack p and returns the number of its first frame.
@@ -75,9 +75,9 @@ func (d *draft) add(p Pack, h *pack.Header) (firstFrame uint32) {
 	d.keys = append(d.keys, h.Keys...)
 	d.packs = append(d.packs, row)
 	if d.known == nil {
-		d.known = make(map[objects.ID]struct{})
+		d.known = make(map[objects.ID]uint32)
 	}
-	d.known[p.ID] = struct{}{}
+	d.known[p.ID] = uint32(len(d.packs) - 1)
 	return row.firstFrame
 }
 

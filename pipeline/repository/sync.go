@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -24,10 +25,25 @@ const headersAtOnce = 32
 
 // Sync brings the index cache to the generation of State. Where the cache
 // already stands for it, nothing is read; else the headers of the packs that
-// it lacks are. Packs that are missing or damaged are warned about and
-// distrusted: the next backup stores again what they held. The cache of such a
-// repository stands for no generation, so that every run looks for them again.
+// it lacks are, and those that are not live are dropped. Packs that are missing
+// or damaged are warned about and distrusted: the next backup stores again what
+// they held. The cache of such a repository stands for no generation, so that
+// every run looks for them again.
+//
+// A run that has stored packs and not committed them yet may call Sync: they
+// stay in the index, and nothing is saved until a commit names them.
 func (r *Repository) Sync(ctx context.Context) error {
+	err := r.sync(ctx)
+	if !errors.Is(err, index.ErrDamaged) {
+		return err
+	}
+	if err := r.forgetDamaged(); err != nil {
+		return err
+	}
+	return r.sync(ctx)
+}
+
+func (r *Repository) sync(ctx context.Context) error {
 	state := r.State()
 	want := index.State{Generation: state.Generation, Commit: state.Commit}
 	if r.Index.State() == want {
@@ -37,14 +53,7 @@ func (r *Repository) Sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if extra { // another history: a rolled back or a forked repository
-		if err := r.Index.Reset(); err != nil {
-			return fmt.Errorf("empty index cache: %w", err)
-		}
-		if missing, _, err = r.compare(state); err != nil {
-			return err
-		}
-	}
+	uncommitted := r.drop(state, extra)
 	whole := true
 	if r.Index.State() == (index.State{}) {
 		absent, err := r.verify(ctx, state)
@@ -60,6 +69,9 @@ func (r *Repository) Sync(ctx context.Context) error {
 	}
 	if !whole || !complete {
 		want = index.State{}
+	}
+	if uncommitted {
+		return nil
 	}
 	if err := r.Index.Commit(want); err != nil {
 		// What was added can be found all the same.
@@ -77,20 +89,43 @@ func (r *Repository) Rebuild(ctx context.Context, id objects.ID) error {
 	if _, _, err := r.Index.Lookup(id); !errors.Is(err, index.ErrDamaged) {
 		return nil
 	}
+	if err := r.forgetDamaged(); err != nil {
+		return err
+	}
+	return r.sync(ctx)
+}
+
+func (r *Repository) forgetDamaged() error {
 	r.warn(errors.New("the index cache is damaged; it is built anew from the repository, nothing is lost"))
 	if err := r.Index.Reset(); err != nil {
 		return fmt.Errorf("empty index cache: %w", err)
 	}
-	return r.Sync(ctx)
+	return nil
 }
 
-// compare tells which packs of state the index lacks, and whether it has some
-// that the state does not name.
-func (r *Repository) compare(state *record.State) (missing []record.Pack, extra bool, err error) {
+// drop takes packs out of the index that state does not name, and reports
+// whether some stay: those that this run has stored and not committed yet.
+func (r *Repository) drop(state *record.State, extra []objects.ID) (uncommitted bool) {
+	gone := slices.DeleteFunc(extra, func(id objects.ID) bool {
+		_, condemned := state.Condemned[id]
+		stays := !condemned && r.Index.Pending(id)
+		uncommitted = uncommitted || stays
+		return stays
+	})
+	if len(gone) > 0 {
+		r.Index.Drop(gone...)
+	}
+	return uncommitted
+}
+
+// compare tells which packs of state the index lacks, and which it has that the
+// state does not name: condemned ones, those of a history that was rolled back,
+// and what this run has stored so far.
+func (r *Repository) compare(state *record.State) (missing []record.Pack, extra []objects.ID, err error) {
 	have := make(map[objects.ID]bool)
 	for p, err := range r.Index.Packs() {
 		if err != nil {
-			return nil, false, fmt.Errorf("read index cache: %w", err)
+			return nil, nil, fmt.Errorf("read index cache: %w", err)
 		}
 		have[p.ID] = true
 	}
@@ -100,7 +135,7 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 		}
 		delete(have, p.ID)
 	}
-	return missing, len(have) > 0, nil
+	return missing, slices.Collect(maps.Keys(have)), nil
 }
 
 // verify doubts every pack that is not in the store, or not with the length

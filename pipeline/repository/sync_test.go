@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"cairn/backend/mem"
+	"cairn/index"
 	"cairn/locking"
 	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
 	"cairn/pipeline/repository"
@@ -162,4 +165,85 @@ func TestLostConfig(t *testing.T) {
 	if _, err := repository.Init(t.Context(), at(s), withKeyFile(&other)); err == nil {
 		t.Error("Init made another repository over one that has archives")
 	}
+}
+
+// condemn commits that packs are dead.
+func (m *machine) condemn(t testing.TB, packs ...objects.ID) {
+	t.Helper()
+	m.use(t, func(r *repository.Repository) {
+		w, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, w.Commit(ctx, &record.Commit{Made: time.Now(), Condemned: packs}))
+		must(t, w.End(t.Context()))
+	})
+}
+
+// What is condemned goes out of every cache, and that costs no more than the
+// record that says so. What else there is stays.
+func TestCondemned(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	here, there := newMachine(t, s, key), newMachine(t, s, key)
+	one := here.backup(t, "one")
+	two := here.backup(t, "two")
+	there.finds(t, one, two)
+	here.use(t, func(r *repository.Repository) {
+		place, err := r.Lookup(t.Context(), one)
+		must(t, err)
+		here.condemn(t, place.Pack)
+	})
+	for name, m := range map[string]*machine{"that condemned": here, "that did not": there} {
+		m.use(t, func(r *repository.Repository) {
+			s.ResetCounts()
+			must(t, r.Sync(t.Context()))
+			if n := s.Count(mem.Get) + s.Count(mem.List); n > 0 {
+				t.Errorf("machine %s: got %d requests for what is gone, want none", name, n)
+			}
+			if known, err := r.Index.Has(one); known || err != nil {
+				t.Errorf("machine %s: a chunk in a condemned pack: got known %v, %v", name, known, err)
+			}
+		})
+		m.finds(t, two)
+	}
+	if again := here.backup(t, "one"); again != one {
+		t.Fatalf("got chunk %s, want %s", again.Short(), one.Short())
+	}
+	there.finds(t, one)
+}
+
+// A run that has stored packs and not committed them keeps them over a Sync,
+// unless they are condemned, and no cache is saved that counts on them.
+func TestSyncInMidRun(t *testing.T) {
+	t.Parallel()
+	s, key := newStore(t)
+	here, there := newMachine(t, s, key), newMachine(t, s, key)
+	here.backup(t, "one")
+	mine := index.Pack{ID: objects.ID{1}, Kind: objects.Data, Len: 1000, HeaderLen: 100}
+	chunk := objects.ID{2}
+	header := &pack.Header{
+		Kind: objects.Data, Keys: []pack.Key{{AEAD: crypt.AES256GCM, Epoch: 1}},
+		Frames: []pack.Frame{{Stored: 100, Raw: 84, Count: 1}}, Chunks: []pack.Chunk{{ID: chunk, Len: 84}},
+	}
+	known := func(r *repository.Repository, want bool) {
+		t.Helper()
+		must(t, r.Refresh(t.Context()))
+		must(t, r.Sync(t.Context()))
+		if got, err := r.Index.Has(chunk); got != want || err != nil {
+			t.Errorf("what the run has stored: got known %v, %v, want %v", got, err, want)
+		}
+	}
+	here.use(t, func(r *repository.Repository) {
+		must(t, r.Index.Add(mine, header))
+		two := there.backup(t, "two")
+		known(r, true)
+		if _, err := r.Lookup(t.Context(), two); err != nil {
+			t.Errorf("what others have stored meanwhile: %v", err)
+		}
+	})
+	here.use(t, func(r *repository.Repository) {
+		known(r, false)
+		must(t, r.Index.Add(mine, header))
+		there.condemn(t, mine.ID)
+		known(r, false)
+	})
 }
