@@ -31,7 +31,8 @@ var arrows = map[string][]string{
 	// Where it is stored: bytes under keys. Knows nothing of objects.
 	"backend":             {},
 	"backend/mem":         {"backend"},
-	"backend/local":       {"backend"},
+	"backend/versions":    {"backend"},
+	"backend/local":       {"backend", "backend/versions"},
 	"backend/retry":       {"backend"},
 	"backend/backendtest": {"backend"},
 

@@ -20,13 +20,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cairn/backend"
+	"cairn/backend/versions"
 )
 
-// The directories that belong to the store itself.
-const (
-	tmpDir  = "tmp"
-	headDir = "head"
-)
+// tmpDir holds what is being written. With versions.Dir it belongs to the store
+// itself.
+const tmpDir = "tmp"
 
 // sweepAge is how old an unfinished file is when its writer is surely dead.
 const sweepAge = 24 * time.Hour
@@ -89,7 +88,7 @@ func Inspect(dir string) (State, error) {
 	state := Empty
 	for _, e := range entries {
 		switch e.Name() {
-		case tmpDir, headDir:
+		case tmpDir, versions.Dir:
 			return Ours, nil
 		case "lost+found":
 		default:
@@ -108,7 +107,7 @@ func Create(dir string) error {
 	if made != nil && !errors.Is(made, fs.ErrExist) {
 		return fmt.Errorf("create store: %w", made)
 	}
-	for _, sub := range []string{tmpDir, headDir} {
+	for _, sub := range []string{tmpDir, versions.Dir} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("create store: %w", err)
 		}
@@ -161,7 +160,7 @@ func Open(dir string, o Options) (*Store, error) {
 // prepare is called before every write. It makes the store's own directories,
 // which a copy of a store may lack because they were empty.
 func (s *Store) prepare() error {
-	for _, dir := range []string{tmpDir, headDir} {
+	for _, dir := range []string{tmpDir, versions.Dir} {
 		if err := s.dirs.ensure(dir); err != nil {
 			return err
 		}
@@ -196,7 +195,7 @@ func (s *Store) Close() error {
 
 // alive returns an ErrUnavailable unless the root still holds a store.
 func (s *Store) alive() error {
-	for _, dir := range []string{headDir, tmpDir} {
+	for _, dir := range []string{versions.Dir, tmpDir} {
 		if _, err := s.stat(dir); err == nil {
 			return nil
 		}

@@ -1,0 +1,173 @@
+package versions
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"cairn/backend"
+	"cairn/backend/backendtest"
+)
+
+// memory keeps files in memory, as a store does that can create only once.
+type memory struct {
+	mu    sync.Mutex
+	files map[string][]byte // guarded by mu
+	// fault, unless nil, is asked before and after each creation took effect.
+	fault func() error
+}
+
+func (m *memory) Names(context.Context) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.files)), nil
+}
+
+func (m *memory) Read(_ context.Context, name string, limit int64) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data, ok := m.files[name]
+	if !ok {
+		return nil, backend.ErrNotExist
+	}
+	return bytes.Clone(data[:min(limit, int64(len(data)))]), nil
+}
+
+func (m *memory) Create(_ context.Context, name string, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		if err := m.fault(); err != nil {
+			return err
+		}
+	}
+	if _, ok := m.files[name]; ok {
+		return backend.ErrExist
+	}
+	if m.files == nil {
+		m.files = map[string][]byte{}
+	}
+	m.files[name] = bytes.Clone(value)
+	if m.fault != nil {
+		return m.fault()
+	}
+	return nil
+}
+
+func (m *memory) Remove(_ context.Context, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.files, name)
+	return nil
+}
+
+func (m *memory) Flush(context.Context) error { return nil }
+
+func TestRegisterContract(t *testing.T) {
+	t.Parallel()
+	backendtest.RunRegister(t, func(*testing.T) backendtest.Register { return New(new(memory)) })
+}
+
+// TestCountOverFaults holds that no update is lost or doubled while one in four
+// creations ends without an answer, by turns before and after it took effect.
+func TestCountOverFaults(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	m := &memory{fault: func() error {
+		if random.IntN(8) == 0 {
+			return backend.ErrUnknown
+		}
+		return nil
+	}}
+	const workers, each = 8, 100
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			if err := backendtest.Count(t.Context(), New(m), fmt.Sprint(w), each); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	counts, err := backendtest.Counts(t.Context(), New(m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for w := range workers {
+		if got := counts[fmt.Sprint(w)]; got != each {
+			t.Errorf("worker %d: got %d updates, want %d", w, got, each)
+		}
+	}
+}
+
+// TestTwoStaleCreatorsInARow lets writers wake up long after their versions were
+// collected. The second finds a file where the version it replaces was: the
+// first one's.
+func TestTwoStaleCreatorsInARow(t *testing.T) {
+	t.Parallel()
+	m := new(memory)
+	r := New(m)
+	tags := []backend.Tag{""}
+	for i := 1; i <= 40; i++ {
+		tag, err := r.Swap(t.Context(), tags[i-1], fmt.Appendf(nil, "value %d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+	}
+	for _, old := range []int{5, 6, 7, 0, 1} {
+		_, err := r.Swap(t.Context(), tags[old], fmt.Appendf(nil, "stale after %d", old))
+		if !errors.Is(err, backend.ErrUnknown) || errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("swap of version %d: got %v, want ErrUnknown alone", old, err)
+		}
+	}
+	if value, tag, err := r.Load(t.Context(), ""); string(value) != "value 40" || tag != tags[40] || err != nil {
+		t.Errorf("load: got %q, %v, want value 40", value, err)
+	}
+	if _, err := r.Swap(t.Context(), tags[40], []byte("value 41")); err != nil {
+		t.Errorf("swap after the stale ones: %v", err)
+	}
+	names := slices.Sorted(maps.Keys(m.files))
+	if len(names) != kept || names[0] != version(41-kept+1).file() {
+		t.Errorf("versions: got %v, want the last %d", names, kept)
+	}
+}
+
+func FuzzTag(f *testing.F) {
+	f.Add("")
+	f.Add(string(stateOf(1, []byte("value")).tag()))
+	f.Add("0-00")
+	f.Add("01-" + fmt.Sprintf("%064d", 0))
+	f.Fuzz(func(t *testing.T, tag string) {
+		s, err := parseTag(backend.Tag(tag))
+		switch {
+		case err != nil:
+			if !errors.Is(err, backend.ErrInvalid) {
+				t.Errorf("%q: got %v, want ErrInvalid", tag, err)
+			}
+		case tag == "":
+			if s != (state{}) {
+				t.Errorf("empty tag: got %v, want the zero state", s)
+			}
+		case string(s.tag()) != tag:
+			t.Errorf("%q: encodes as %q", tag, s.tag())
+		}
+	})
+}
+
+func FuzzVersion(f *testing.F) {
+	for _, seed := range []string{"v000000000001", "v1", "v000000000000", "v0000000000001", "", "w000000000001", "v+00000000001"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if v, ok := parseVersion(name); ok && (v.file() != name || v == 0) {
+			t.Errorf("%q: is version %d, which is %s", name, v, v.file())
+		}
+	})
+}
