@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -52,6 +53,63 @@ func checkTree(t *testing.T, rnd *rand.Rand, entries []*Entry, root Root, s *sto
 	checkMetaIDs(t, root, s)
 }
 
+// checkNeeds holds that Needs tells of the given metadata and of all data, and
+// of nothing below what is not wanted.
+func checkNeeds(t *testing.T, root Root, s *store, meta map[objects.ID]bool) {
+	t.Helper()
+	data := map[Need]bool{}
+	r := NewReader(root, s.get)
+	for e, err := range r.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents := []*Content{&e.Content}
+		for i := range e.Xattrs {
+			if c := e.Xattrs[i].Spilled; c != nil {
+				contents = append(contents, c)
+			}
+		}
+		for _, c := range contents {
+			for x, err := range r.Extents(c) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !x.Hole {
+					data[Need{x.ID, objects.Data, x.Len}] = true
+				}
+			}
+		}
+	}
+	seen := map[objects.ID]bool{}
+	tell := func(n Need) (bool, error) {
+		if n.Kind == objects.Data {
+			if !data[n] {
+				return false, fmt.Errorf("nobody needs %v", n)
+			}
+			seen[n.ID] = true
+			return false, nil
+		}
+		again := !meta[n.ID]
+		delete(meta, n.ID)
+		return !again, nil
+	}
+	if err := NewReader(root, s.get).Needs(tell); err != nil {
+		t.Fatalf("Needs: %v", err)
+	}
+	for n := range data {
+		if !seen[n.ID] {
+			t.Fatalf("Needs: %v is missing", n)
+		}
+	}
+	if len(meta) > 0 {
+		t.Fatalf("Needs: %d chunks of metadata are missing", len(meta))
+	}
+	s.gets = 0
+	if err := NewReader(root, s.get).Needs(func(Need) (bool, error) { return false, nil }); err != nil || s.gets > 0 {
+		t.Fatalf("Needs, of nothing: got %v, and %d chunks were read", err, s.gets)
+	}
+}
+
 // checkMetaIDs holds that MetaIDs are exactly what reading everything reads.
 func checkMetaIDs(t *testing.T, root Root, s *store) {
 	t.Helper()
@@ -70,6 +128,7 @@ func checkMetaIDs(t *testing.T, root Root, s *store) {
 			}
 		}
 	}
+	checkNeeds(t, root, s, maps.Clone(want))
 	for id, err := range NewReader(root, s.get).MetaIDs() {
 		if err != nil || !want[id] {
 			t.Fatalf("MetaIDs: got %s, %v; nobody reads it, or it came twice", id, err)
