@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"objects":         {},
 	"objects/wire":    {},
 	"objects/chunker": {},
+	"objects/attr":    {"objects/wire"},
 	"objects/crypt":   {"objects", "objects/wire"},
 	"objects/archive": {"objects", "objects/wire"},
 	"objects/pack":    {"objects", "objects/crypt", "objects/wire"},

@@ -295,7 +295,7 @@ func accepted(t *testing.T) map[string]map[string][]byte {
 					e.HasLink, e.Link = true, Link(data.ID[:16])
 					e.Racy, e.Partial, e.Changed = true, true, true
 					e.Xattrs = []Xattr{{Name: "user.a", Value: []byte{}}, {Name: "user.b", Spilled: &spilled}}
-					e.Attrs = []Attr{{Tag: 3, Value: []byte("acl")}, {Tag: 1 << 40, Value: []byte("later")}}
+					e.Attrs = []Attr{{Tag: 5, Value: []byte{1}}, {Tag: 1 << 40, Value: []byte("later")}}
 				})),
 		},
 		"inner": {"leaves": inner()},
