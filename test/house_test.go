@@ -44,9 +44,10 @@ var arrows = map[string][]string{
 	"locking": {"backend", "objects", "objects/crypt", "objects/record"},
 
 	// What is done with a repository.
-	"pipeline/pattern": {},
-	"pipeline/walk":    {"objects/archive"}, // for the order of paths
-	"pipeline/packer":  {"backend", "index", "objects", "objects/crypt", "objects/pack", "objects/record"},
+	"pipeline/pattern":   {},
+	"pipeline/walk":      {"objects/archive"}, // for the order of paths
+	"pipeline/selection": {"pipeline/pattern", "pipeline/walk"},
+	"pipeline/packer":    {"backend", "index", "objects", "objects/crypt", "objects/pack", "objects/record"},
 	"pipeline/repository": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt",
 		"objects/pack", "objects/record", "pipeline/packer"},
 	"pipeline/backup": {"objects", "objects/archive", "objects/chunker", "objects/crypt", "objects/pack",
@@ -59,7 +60,7 @@ var arrows = map[string][]string{
 	// What a person types. The only place that picks a store.
 	"cmd/cairn": {"backend", "backend/local", "backend/retry", "locking", "objects", "objects/archive", "objects/crypt",
 		"objects/record", "pipeline/backup", "pipeline/check", "pipeline/pattern", "pipeline/repository",
-		"pipeline/restore", "pipeline/walk"},
+		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
 }
 
 // rooms says which packages may use what others wrote: exactly these. Whoever

@@ -13,18 +13,18 @@ import (
 	"cairn/objects/crypt"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
-	"cairn/pipeline/pattern"
 	"cairn/pipeline/repository"
+	"cairn/pipeline/selection"
 	"cairn/pipeline/walk"
 )
 
 // backupCmd makes an archive.
 type backupCmd struct {
-	Paths       []string `arg:"" name:"path" help:"What to back up."`
-	Init        bool     `help:"Create the repository if there is none yet."`
-	Exclude     []string `short:"e" placeholder:"PATTERN" sep:"none" help:"Leave out what matches, as in .gitignore: *.o, build/, /home/*/tmp."`
-	ExcludeFrom []string `placeholder:"FILE" type:"existingfile" sep:"none" help:"Leave out what matches a pattern of this file, one a line."`
-	DryRun      bool     `short:"n" help:"Only say what would be done."`
+	Paths  []string `arg:"" name:"path" help:"What to back up."`
+	Init   bool     `help:"Create the repository if there is none yet."`
+	DryRun bool     `short:"n" help:"Only say what would be done."`
+
+	exclusion
 }
 
 // Help implements kong's longer help.
@@ -33,6 +33,7 @@ func (backupCmd) Help() string {
 
     cairn backup --init ~/Documents
     cairn -r /mnt/backup/cairn backup /etc /home --exclude '*.tmp'
+    cairn backup / --one-file-system --exclude-caches --exclude /var/tmp/
 
 Files that have not changed since the last backup of the same paths are not
 read again. Only what the repository does not have yet is stored.`
@@ -44,7 +45,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	exclude, err := c.patterns()
+	rules, err := c.rules()
 	if err != nil {
 		return err
 	}
@@ -54,8 +55,10 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	defer v.close(&err)
 
-	run := newBackupRun(g, v, roots, exclude)
+	run := newBackupRun(g, v, roots)
 	run.options.DryRun = c.DryRun
+	run.leaveOut(rules)
+	run.options.Walk.OneFileSystem = c.OneFileSystem
 	a, s, err := run.run(ctx)
 	if err != nil {
 		return err
@@ -99,28 +102,6 @@ func plan(paths []string) ([]walk.Root, error) {
 		}
 	}
 	return roots, nil
-}
-
-// patterns reads what is to be left out.
-func (c *backupCmd) patterns() (*pattern.List, error) {
-	list := new(pattern.List)
-	for _, path := range c.ExcludeFrom {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		err = list.Read(f)
-		f.Close()
-		if err != nil {
-			return nil, usage(fmt.Errorf("--exclude-from %s: %w", path, err))
-		}
-	}
-	for _, p := range c.Exclude {
-		if err := list.Add(p); err != nil {
-			return nil, usage(fmt.Errorf("--exclude: %w", err))
-		}
-	}
-	return list, nil
 }
 
 // openOrCreate opens the repository. If there is none, it is created when the
@@ -173,7 +154,7 @@ type backupRun struct {
 	begun    time.Time
 }
 
-func newBackupRun(g *globals, v *session, roots []walk.Root, exclude *pattern.List) *backupRun {
+func newBackupRun(g *globals, v *session, roots []walk.Root) *backupRun {
 	r := &backupRun{g: g, v: v, progress: new(backup.Progress), begun: time.Now()}
 	host, login := identity()
 	_, zone := r.begun.Zone()
@@ -191,16 +172,16 @@ func newBackupRun(g *globals, v *session, roots []walk.Root, exclude *pattern.Li
 			}
 		},
 	}
-	if !exclude.Empty() {
-		r.options.Walk.Exclude = func(_, source string, kind walk.Type) bool {
-			is := pattern.Other
-			if kind == walk.Directory {
-				is = pattern.Directory
-			}
-			return exclude.Match(source, is)
-		}
-	}
 	return r
+}
+
+// leaveOut makes the run leave out what is selected.
+func (r *backupRun) leaveOut(what selection.Options) {
+	what.Warn = func(path string, err error) {
+		r.progress.Warnings.Add(1)
+		r.options.Warn(path, err)
+	}
+	r.options.Walk.Rules = selection.New(what)
 }
 
 // pathError makes sure that what went wrong with a file names it.

@@ -19,8 +19,10 @@ const (
 // node is a directory below (or at) a root. Its fields are set while its first
 // block is read and belong to the consumer once that is done.
 type node struct {
-	dir *dir
-	cut int // Source of an entry, cut here, is its Path
+	dir    *dir
+	cut    int    // Source of an entry, cut here, is its Path
+	rules  Rules  // of what contains it, and once it was listed of what is in it; nil: none
+	device uint64 // likewise: of the file system
 
 	stat  Stat
 	err   error
@@ -153,10 +155,22 @@ func (r *reader) list(n *node) int {
 		d.release()
 		return -1
 	}
+	in, below := r.admit(n)
+	if !in {
+		n.stat, n.err = Stat{}, errOmitted
+		d.release()
+		return -1
+	}
+	if !below {
+		return d.fd
+	}
 	if err := readNames(d.fd, r.buf, &r.names); err != nil {
 		n.err = &fs.PathError{Op: "list", Path: d.source, Err: err}
 	}
 	r.names.sort()
+	if n.rules != nil {
+		n.rules = n.rules.Enter(&Listing{Source: d.source, fd: d.fd, names: &r.names})
+	}
 	return d.fd
 }
 
@@ -199,7 +213,7 @@ func (r *reader) fill(b *block, fd int, failed error, entries []nameEntry, text 
 			kind = item.Stat.Type
 		}
 		switch {
-		case r.options.Exclude != nil && r.options.Exclude(item.Path, item.Source, kind):
+		case n.rules != nil && n.rules.Exclude(item.Path, item.Source, kind):
 			b.items = b.items[:len(b.items)-1]
 		case failed != nil:
 			item.fail("lstat", failed)
@@ -213,6 +227,7 @@ func (r *reader) fill(b *block, fd int, failed error, entries []nameEntry, text 
 		}
 	}
 	r.stat(b, fd)
+	r.omit(b)
 	r.finish(b)
 }
 
@@ -233,7 +248,9 @@ func (r *reader) finish(b *block) {
 		case item.Err != nil:
 		case item.Stat.Type == Directory:
 			d := item.dir.owner.child(item.dir, item.Source)
-			b.subs = append(b.subs, sub{i, newNode(d, b.node.cut, item.Path)})
+			n := newNode(d, b.node.cut, item.Path)
+			n.rules, n.device = b.node.rules, b.node.device
+			b.subs = append(b.subs, sub{i, n})
 		case r.skip[item.Stat.ID]:
 			item.Stat, item.Err = Stat{ID: item.Stat.ID}, ErrSkipped
 		}

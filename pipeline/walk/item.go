@@ -54,6 +54,10 @@ type Stat struct {
 	Type         Type
 }
 
+// NoDump reports whether the entry has the flag that asks backups to leave it
+// out.
+func (s *Stat) NoDump() bool { return s.Flags&flagNoDump != 0 }
+
 // Item is one step of a walk. It is immutable and may be kept, but shares
 // memory with its neighbours: clone the strings of what is kept for long.
 //

@@ -27,13 +27,18 @@ func (it *Item) open() (int, Stat, error) {
 		return -1, Stat{}, err
 	}
 	defer it.dir.release()
+	return openFile(directory, it.name())
+}
+
+// openFile opens a regular file of the directory.
+func openFile(directory int, name string) (int, Stat, error) {
 	// Without O_NONBLOCK a fifo that took the file's place would block for ever.
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, err := openAt(directory, it.name(), flags)
+	fd, err := openAt(directory, name, flags)
 	if errors.Is(err, unix.EAGAIN) {
 		// Somebody holds a lease, as file servers do: wait until it is given
 		// back. It was a regular file a moment ago: others have no leases.
-		fd, err = openAt(directory, it.name(), flags&^unix.O_NONBLOCK)
+		fd, err = openAt(directory, name, flags&^unix.O_NONBLOCK)
 	}
 	if err != nil {
 		return -1, Stat{}, err

@@ -9,6 +9,8 @@ import (
 const (
 	statMask  = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 	statFlags = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND | unix.STATX_ATTR_NODUMP // the same bits as FS_*_FL
+
+	flagNoDump = unix.STATX_ATTR_NODUMP
 )
 
 // statAt fills stat for name in the directory, links followed as flags say (0

@@ -4,6 +4,8 @@ package walk
 
 import "golang.org/x/sys/unix"
 
+const flagNoDump = 0x1 // UF_NODUMP of sys/stat.h, which x/sys lacks
+
 // statAt fills stat for name in the directory, links followed as flags say (0
 // or AT_SYMLINK_NOFOLLOW).
 func statAt(directory int, name string, flags int, stat *Stat) error {

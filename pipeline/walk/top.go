@@ -4,8 +4,8 @@ import "golang.org/x/sys/unix"
 
 // top returns the block that the walk begins with: the roots and the
 // directories above them.
-func top(roots []Root, c *descriptors, skip map[FileID]bool) *block {
-	n := &node{}
+func top(roots []Root, c *descriptors, skip map[FileID]bool, rules Rules) *block {
+	n := &node{rules: rules}
 	b := &block{node: n}
 	before := "" // up to where the directories above roots are in b
 	for _, root := range roots {
@@ -53,7 +53,7 @@ func (b *block) addRoot(root Root, err error, base *dir, skip map[FileID]bool) {
 	case err != nil:
 		item.fail("lstat", err)
 	case item.Stat.Type == Directory:
-		b.subs = append(b.subs, sub{len(b.items), rootNode(root, base)})
+		b.subs = append(b.subs, sub{len(b.items), rootNode(root, base, b.node.rules)})
 	case skip[item.Stat.ID]:
 		item.Stat, item.Err = Stat{ID: item.Stat.ID}, ErrSkipped
 	case root.Path == "":
@@ -62,11 +62,13 @@ func (b *block) addRoot(root Root, err error, base *dir, skip map[FileID]bool) {
 	b.items = append(b.items, item)
 }
 
-func rootNode(root Root, base *dir) *node {
+func rootNode(root Root, base *dir, rules Rules) *node {
 	d := base.owner.child(base, root.Source)
+	n := newNode(d, len(root.Source)-len(root.Path), root.Path)
 	if root.Path == "" {
 		d.follow = true
-		return newNode(d, d.cut, "")
+		n = newNode(d, d.cut, "")
 	}
-	return newNode(d, len(root.Source)-len(root.Path), root.Path)
+	n.rules = rules
+	return n
 }

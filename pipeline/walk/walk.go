@@ -12,11 +12,12 @@ import (
 
 // Options say how to walk. The zero value walks over everything.
 type Options struct {
-	// Exclude reports whether to leave out an entry and all that is below it.
-	// It is asked for everything but roots and what is above them, by several
-	// goroutines at once, mostly before anything but the type is known. (That is
-	// zero for what could not be stat'ed.)
-	Exclude func(path, source string, kind Type) bool
+	Rules Rules // what to leave out, at the top; nil: nothing
+
+	// OneFileSystem leaves out what lies in another file system than the
+	// directory that holds it. The directories where those are mounted are
+	// delivered, without what is in them. A root is where its file system begins.
+	OneFileSystem bool
 
 	// Skip names files and directories that are never delivered nor entered:
 	// cairn's own. Each is reported once, by an item with ErrSkipped.
@@ -66,7 +67,7 @@ func (w *walk) run(ctx context.Context, roots []Root, yield func(*Item, error) b
 		group.Go(w.work)
 	}
 	w.yield = yield
-	if w.visit(ctx, top(roots, w.descriptors, w.skip)) == cancelled {
+	if w.visit(ctx, top(roots, w.descriptors, w.skip, w.options.Rules)) == cancelled {
 		yield(nil, ctx.Err())
 	}
 }
@@ -195,8 +196,8 @@ func (w *walk) enter(b *block, r *reader) bool {
 
 // deliver hands the item to the loop's body and reports whether to go on.
 func (w *walk) deliver(item *Item) bool {
-	if item.Path == "" && item.Err == nil {
-		return true // a root without an entry of its own
+	if item.Path == "" && item.Err == nil || item.Err == errOmitted {
+		return true // a root without an entry of its own, or left out
 	}
 	if errors.Is(item.Err, ErrSkipped) {
 		if w.told[item.Stat.ID] {

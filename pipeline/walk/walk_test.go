@@ -205,12 +205,12 @@ func TestExclude(t *testing.T) {
 		must(t, os.MkdirAll(top+"/"+path, 0o755))
 	}
 	must(t, os.WriteFile(top+"/d/cache", nil, 0o644))
-	options := Options{Exclude: func(path, source string, kind Type) bool {
+	options := Options{Rules: excludeFunc(func(path, source string, kind Type) bool {
 		if "/"+path != source {
 			t.Errorf("path %q, source %q", path, source)
 		}
 		return kind == Directory && filepath.Base(path) == "cache"
-	}}
+	})}
 	want := []string{"a", "a/b", "a/b/c", "d", "d/cache"}
 	if got := below(collect(t, options, top), top); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
@@ -353,7 +353,7 @@ func TestVanishedDirectory(t *testing.T) {
 		must(t, os.Mkdir(top+"/"+name, 0o755))
 	}
 	// Exclude runs after the names were read and before anything is opened.
-	options := Options{Exclude: func(_, source string, _ Type) bool {
+	options := Options{Rules: excludeFunc(func(_, source string, _ Type) bool {
 		if filepath.Base(source) == "b" {
 			must(t, os.Remove(source))
 		}
@@ -362,7 +362,7 @@ func TestVanishedDirectory(t *testing.T) {
 			must(t, os.WriteFile(source, nil, 0o644))
 		}
 		return false
-	}}
+	})}
 	items := collect(t, options, top)
 	items = items[len(items)-3:]
 	if b := items[1]; !errors.Is(b.Err, fs.ErrNotExist) || b.Stat.Type != 0 {
