@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 	"pipeline/selection": {"pipeline/pattern", "pipeline/walk"},
 	"pipeline/packer":    {"backend", "index", "objects", "objects/crypt", "objects/pack", "objects/record"},
 	"pipeline/repository": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt",
-		"objects/pack", "objects/record", "pipeline/packer"},
+		"objects/pack", "objects/record", "objects/wire", "pipeline/packer"},
 	"pipeline/backup": {"objects", "objects/archive", "objects/chunker", "objects/crypt", "objects/pack",
 		"objects/record", "pipeline/packer", "pipeline/repository", "pipeline/walk"},
 	"pipeline/check": {"backend", "objects", "objects/archive", "objects/crypt", "objects/pack",

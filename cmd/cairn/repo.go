@@ -158,7 +158,7 @@ const commandShown = 200
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	u, noKey := s.unlocker(ctx, g.term)
 	o := repository.Options{
-		Unlock: u, CacheDir: v.places.cache, StateDir: v.places.state,
+		Unlock: u, Location: v.location.String(), CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),
 		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting,
 		Warn: func(err error) { v.warn(g.term, err) },

@@ -62,10 +62,14 @@ func (s *State) Load(id objects.ID, c *Commit) error {
 	}
 	fresh := NewState(s.keys)
 	fresh.Generation, fresh.Commit = c.Generation, id
-	snap := c.Snapshot
-	fresh.fold(&Commit{Packs: snap.Packs, Condemned: snap.Condemned, Archives: snap.Archives, Settings: snap.Settings})
+	fresh.restore(c.Snapshot)
 	*s = *fresh
 	return nil
+}
+
+// restore fills an empty state.
+func (s *State) restore(snap *Snapshot) {
+	s.fold(&Commit{Packs: snap.Packs, Condemned: snap.Condemned, Archives: snap.Archives, Settings: snap.Settings})
 }
 
 // Apply moves s forward by the record named id. A record that does not follow

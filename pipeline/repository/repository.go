@@ -4,11 +4,13 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cairn/backend"
@@ -37,6 +39,7 @@ type Store struct {
 // Options say how a repository is opened.
 type Options struct {
 	Unlock   Unlocker
+	Location string // names the store, for what is kept on this machine; empty: it is not recognised
 	CacheDir string // holds a folder for each repository
 	StateDir string // holds what was last seen of each repository
 	Rollback locking.Rollback
@@ -59,38 +62,26 @@ type Repository struct {
 	store   Store
 	o       Options
 	chain   *locking.Chain
-	news    locking.News
+	news    atomic.Pointer[locking.News]
 	openers map[objects.Kind]*pack.Opener
 	rebuild sync.Mutex // held while the index is built anew
 
 	doubting sync.Mutex
 	doubted  map[objects.ID]struct{} // packs that were warned about; guarded by doubting
+
+	keeping sync.Mutex
+	kept    objects.ID // the commit of the state that this machine remembers; guarded by keeping
 }
 
 // Open opens the repository in store and reads what is in it now. The caller
 // closes it.
 func Open(ctx context.Context, store Store, o Options) (*Repository, error) {
 	r := &Repository{store: store, o: o, doubted: map[objects.ID]struct{}{}}
-	if err := r.unlock(ctx); err != nil {
+	if err := r.enter(ctx); err != nil {
 		return nil, err
-	}
-	r.openers = map[objects.Kind]*pack.Opener{
-		objects.Data: pack.NewOpener(r.Keys, objects.Data),
-		objects.Meta: pack.NewOpener(r.Keys, objects.Meta),
 	}
 	id := r.Config.Repository
 	var err error
-	r.chain, err = locking.New(locking.Options{
-		Register: store.Register, Records: store.Backend, Keys: r.Keys,
-		Witness: locking.NewWitness(filepath.Join(o.StateDir, id.String())), Rollback: o.Rollback,
-		Self: locking.Self(), Look: locking.Look, Warn: r.warn,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := r.Refresh(ctx); err != nil {
-		return nil, err
-	}
 	r.Index, err = index.Open(filepath.Join(o.CacheDir, id.String(), "index"), id)
 	if err != nil {
 		return nil, err
@@ -101,20 +92,73 @@ func Open(ctx context.Context, store Store, o Options) (*Repository, error) {
 	return r, nil
 }
 
-// Refresh reads what changed since the repository was read last.
-func (r *Repository) Refresh(ctx context.Context) error {
-	news, err := r.chain.Refresh(ctx)
-	if errors.Is(err, locking.ErrNoHead) {
-		err = r.firstHead(ctx, err)
-		if err == nil {
-			news, err = r.chain.Refresh(ctx)
+// enter unlocks the repository and reads what is in it: in one request, if
+// nothing has changed since this machine was here last.
+func (r *Repository) enter(ctx context.Context) error {
+	r.o.Unlock = r.o.Unlock.askingOnce()
+	defer func() { r.o.Unlock = Unlocker{} }() // the passphrase is not needed any more
+	known := recallEntrance(&r.o)
+	if known.config != nil {
+		e, err := r.enterBy(ctx, known)
+		if err == nil && !bytes.Equal(e.slot, known.slot) {
+			r.keepEntrance(e)
+		}
+		if err == nil || !outdated(err) {
+			return err
 		}
 	}
+	config, err := r.readConfig(ctx)
 	if err != nil {
 		return err
 	}
-	r.news = news
+	e, err := r.enterBy(ctx, entrance{config: config})
+	if errors.Is(err, locking.ErrNoHead) {
+		err = r.firstHead(ctx, err)
+		if err == nil {
+			err = r.Refresh(ctx)
+		}
+	}
+	if err == nil {
+		r.keepEntrance(e)
+	}
+	return err
+}
+
+// enterBy enters with that config, and returns it with the slot that fitted.
+func (r *Repository) enterBy(ctx context.Context, e entrance) (entrance, error) {
+	e, err := r.unlock(ctx, e)
+	if err != nil {
+		return e, err
+	}
+	r.openers = map[objects.Kind]*pack.Opener{
+		objects.Data: pack.NewOpener(r.Keys, objects.Data),
+		objects.Meta: pack.NewOpener(r.Keys, objects.Meta),
+	}
+	r.chain, err = locking.New(locking.Options{
+		Register: r.store.Register, Records: r.store.Backend, Keys: r.Keys, Known: r.recallState(),
+		Witness: locking.NewWitness(filepath.Join(r.o.StateDir, r.Config.Repository.String())), Rollback: r.o.Rollback,
+		Self: locking.Self(), Look: locking.Look, Warn: r.warn,
+	})
+	if err != nil {
+		return e, err
+	}
+	return e, r.Refresh(ctx)
+}
+
+// Refresh reads what changed since the repository was read last.
+func (r *Repository) Refresh(ctx context.Context) error {
+	news, err := r.chain.Refresh(ctx)
+	if err != nil {
+		return err
+	}
+	r.note(news)
 	return nil
+}
+
+// note makes news what State returns.
+func (r *Repository) note(news locking.News) {
+	r.news.Store(&news)
+	r.keepState(news.State)
 }
 
 // firstHead makes the head of a repository whose init died before it did. One
@@ -129,31 +173,37 @@ func (r *Repository) firstHead(ctx context.Context, missing error) error {
 	return r.chain.Init(ctx)
 }
 
-// unlock reads config and finds a key that fits.
-func (r *Repository) unlock(ctx context.Context) error {
+func (r *Repository) readConfig(ctx context.Context) ([]byte, error) {
 	stored, err := r.store.Backend.Get(ctx, configKey, backend.Range{})
 	if errors.Is(err, backend.ErrNotExist) {
-		return r.missing(ctx)
+		return nil, r.missing(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("read config: %w", err)
+		return nil, fmt.Errorf("read config: %w", err)
 	}
-	clear, damaged, err := record.PeekConfig(stored)
+	return stored, nil
+}
+
+// unlock reads config and finds a key that fits, in the slot of e if it has
+// one. It returns e with the slot that was opened.
+func (r *Repository) unlock(ctx context.Context, e entrance) (entrance, error) {
+	clear, damaged, err := record.PeekConfig(e.config)
 	if err != nil {
-		return err
+		return e, err
 	}
 	if damaged {
 		r.warn(errors.New("one of the two copies of config is damaged; the other one is used"))
 	}
-	master, err := r.o.Unlock.unlock(ctx, r, clear.Repository)
+	master, slot, err := r.o.Unlock.unlock(ctx, r, clear.Repository, e.slot)
 	if err != nil {
-		return err
+		return e, err
 	}
+	e.slot = slot
 	if r.Keys, err = crypt.Derive(master, clear.Repository, clear.AEAD); err != nil {
-		return err
+		return e, err
 	}
-	r.Config, err = record.DecodeConfig(r.Keys, stored)
-	return err
+	r.Config, err = record.DecodeConfig(r.Keys, e.config)
+	return e, err
 }
 
 // missing tells a half-made repository from none at all.
@@ -193,7 +243,7 @@ func (r *Repository) Backend() backend.Backend { return r.store.Backend }
 
 // State returns what the repository held when it was read last. It must not
 // be changed.
-func (r *Repository) State() *record.State { return r.news.State }
+func (r *Repository) State() *record.State { return r.news.Load().State }
 
 // Close gives up what Open took, except the store. The index cache is kept.
 func (r *Repository) Close() error { return r.Index.Close() }

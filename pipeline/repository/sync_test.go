@@ -24,6 +24,7 @@ import (
 type machine struct {
 	store        *mem.Store
 	key          []byte
+	passphrase   string // instead of key
 	cache, state string
 	accept       locking.Rollback
 }
@@ -35,14 +36,23 @@ func newMachine(t testing.TB, s *mem.Store, key []byte) *machine {
 // use opens the repository, hands it to f and closes it.
 func (m *machine) use(t testing.TB, f func(*repository.Repository)) (warnings []string) {
 	t.Helper()
-	r, err := repository.Open(t.Context(), at(m.store), repository.Options{
-		Unlock: repository.Unlocker{KeyFile: m.key}, CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
-		Warn: func(err error) { warnings = append(warnings, err.Error()) },
-	})
+	r, err := m.open(t, &warnings)
 	must(t, err)
 	f(r)
 	must(t, r.Close())
 	return warnings
+}
+
+// open opens the repository at the one location that this machine knows.
+func (m *machine) open(t testing.TB, warnings *[]string) (*repository.Repository, error) {
+	u := repository.Unlocker{KeyFile: m.key}
+	if m.passphrase != "" {
+		u = passphrase(m.passphrase)
+	}
+	return repository.Open(t.Context(), at(m.store), repository.Options{
+		Unlock: u, Location: "memory", CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
+		Warn: func(err error) { *warnings = append(*warnings, err.Error()) },
+	})
 }
 
 // backup stores a file and returns a chunk of it.

@@ -23,11 +23,44 @@ type Unlocker struct {
 	Passphrase func(what string) ([]byte, error)
 }
 
-func (u Unlocker) unlock(ctx context.Context, r *Repository, repo objects.RepositoryID) (crypt.Master, error) {
+// unlock returns the master, and the slot that it was in if that is not a key
+// file. Slots are read from the repository unless one is given.
+func (u Unlocker) unlock(ctx context.Context, r *Repository, repo objects.RepositoryID, given []byte) (crypt.Master, []byte, error) {
 	if u.KeyFile != nil {
-		return u.fromFile(repo)
+		master, err := u.fromFile(repo)
+		return master, nil, err
 	}
-	return u.fromSlots(ctx, r, repo)
+	if given != nil {
+		return u.fromSlots(r, [][]byte{given})
+	}
+	slots, damage, err := r.slots(ctx, repo)
+	if err != nil {
+		return crypt.Master{}, nil, err
+	}
+	if len(slots) == 0 && damage != nil {
+		return crypt.Master{}, nil, damage
+	}
+	return u.fromSlots(r, slots)
+}
+
+// askingOnce returns u with a passphrase that is asked for once and then known.
+func (u Unlocker) askingOnce() Unlocker {
+	ask := u.Passphrase
+	if ask == nil {
+		return u
+	}
+	known := map[string][]byte{}
+	u.Passphrase = func(what string) ([]byte, error) {
+		if p, ok := known[what]; ok {
+			return p, nil
+		}
+		p, err := ask(what)
+		if err == nil {
+			known[what] = p
+		}
+		return p, err
+	}
+	return u
 }
 
 // fromFile opens the key file. Only there may a slot have no passphrase.
@@ -56,24 +89,17 @@ func (u Unlocker) fromFile(repo objects.RepositoryID) (crypt.Master, error) {
 	return slot.Master, nil
 }
 
-// fromSlots tries the passphrase on every slot of the repository.
-func (u Unlocker) fromSlots(ctx context.Context, r *Repository, repo objects.RepositoryID) (crypt.Master, error) {
-	slots, damage, err := r.slots(ctx, repo)
-	if err != nil {
-		return crypt.Master{}, err
-	}
-	if len(slots) == 0 && damage != nil {
-		return crypt.Master{}, damage
-	}
+// fromSlots tries the passphrase on every slot.
+func (u Unlocker) fromSlots(r *Repository, slots [][]byte) (crypt.Master, []byte, error) {
 	if len(slots) == 0 {
-		return crypt.Master{}, fmt.Errorf("%w: this repository has no passphrase; it is opened with its key file (--key-file or CAIRN_KEY_FILE)", ErrNoKey)
+		return crypt.Master{}, nil, fmt.Errorf("%w: this repository has no passphrase; it is opened with its key file (--key-file or CAIRN_KEY_FILE)", ErrNoKey)
 	}
 	if u.Passphrase == nil {
-		return crypt.Master{}, fmt.Errorf("%w: a passphrase is needed", ErrNoKey)
+		return crypt.Master{}, nil, fmt.Errorf("%w: a passphrase is needed", ErrNoKey)
 	}
 	passphrase, err := u.Passphrase("the repository")
 	if err != nil {
-		return crypt.Master{}, err
+		return crypt.Master{}, nil, err
 	}
 	for _, body := range slots {
 		slot, err := crypt.OpenSlot(body, passphrase)
@@ -84,9 +110,9 @@ func (u Unlocker) fromSlots(ctx context.Context, r *Repository, repo objects.Rep
 			r.warn(fmt.Errorf("open slot: %w", err))
 			continue
 		}
-		return slot.Master, nil
+		return slot.Master, body, nil
 	}
-	return crypt.Master{}, crypt.ErrWrongPassphrase
+	return crypt.Master{}, nil, crypt.ErrWrongPassphrase
 }
 
 // slots returns the bodies of the slots that may open this repository, and

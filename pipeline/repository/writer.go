@@ -37,7 +37,7 @@ func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context,
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(r.news.Head.Holders) > 0 || r.news.Head.Orphans > 0 {
+	if head := &r.news.Load().Head; len(head.Holders) > 0 || head.Orphans > 0 {
 		// Another run is writing, or died while it was: what it has stored is
 		// worth knowing before anything is read.
 		if err := w.Ensure(ctx, stop); err != nil {
@@ -149,9 +149,19 @@ func (w *Writer) Commit(ctx context.Context, c *record.Commit) error {
 	return nil
 }
 
-// remember brings the cache to the state after a commit of our own.
+// remember brings the cache to the state after a commit of our own, which takes
+// no request.
 func (r *Repository) remember(ctx context.Context) error {
-	if err := r.Refresh(ctx); err != nil {
+	news, err := r.chain.Known(ctx)
+	if err != nil {
+		return err
+	}
+	if news.State == nil {
+		err = r.Refresh(ctx)
+	} else {
+		r.note(news)
+	}
+	if err != nil {
 		return err
 	}
 	return r.Sync(ctx)
