@@ -194,6 +194,7 @@ func (u *updating) inDoubt(err error) error {
 func passing(ctx context.Context, err error) bool {
 	switch {
 	case ctx.Err() != nil, errors.Is(err, ErrNoHead), objects.IsCorrupt(err),
+		errors.Is(err, ErrRolledBack), errors.Is(err, ErrForked),
 		errors.Is(err, objects.ErrNewer), errors.Is(err, crypt.ErrNoEpoch):
 		return false
 	case errors.Is(err, backend.ErrUnknown):

@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"slices"
 
+	"cairn/backend"
 	"cairn/objects/record"
 )
+
+// recentLinks is how many commit records are kept at hand: what others commit
+// during a run is looked at several times.
+const recentLinks = 64
 
 // A Chain is one repository's history as this process knows it. Its methods
 // may be called concurrently.
@@ -18,6 +23,7 @@ type Chain struct {
 
 	gate     gate
 	known    *record.State // never changed in place; nil: nothing yet; guarded by gate
+	recent   []Link        // some that lead there, read last; guarded by gate
 	seen     Mark          // the newest state seen in the store; guarded by gate
 	rollback Rollback      // for the next refresh; guarded by gate
 }
@@ -114,20 +120,29 @@ func (c *Chain) shown(ctx context.Context) (*Mark, error) {
 }
 
 // upToHead returns the state at the head last known, reading what is missing.
-func (c *Chain) upToHead(ctx context.Context) (*record.State, error) {
+// Its Since and Records say nothing.
+func (c *Chain) upToHead(ctx context.Context) (News, error) {
 	state, err := c.current(ctx)
 	if err != nil {
-		return nil, err
+		return News{}, err
 	}
 	head, err := c.cell.last(ctx)
 	if err != nil {
-		return nil, err
+		return News{}, err
 	}
 	if headMark(head) != stateMark(state) {
-		news, err := c.Refresh(ctx)
-		return news.State, err
+		return c.Refresh(ctx)
 	}
-	return state, nil
+	return News{Head: head, State: state}, nil
+}
+
+// order returns the policy at the head last known.
+func (c *Chain) order(ctx context.Context) (Writers, error) {
+	news, err := c.upToHead(ctx)
+	if err != nil {
+		return InTurn, err
+	}
+	return writersOf(news.State), nil
 }
 
 // follow brings what is known to head. The caller is inside the gate.
@@ -148,6 +163,7 @@ func (c *Chain) follow(ctx context.Context, head record.Head, witnessed Mark) (N
 		return News{}, err
 	}
 	c.known = state
+	c.keep(w.links...)
 	return News{Head: head, State: state, Since: w.since, Records: w.links}, nil
 }
 
@@ -165,6 +181,7 @@ func (c *Chain) extend(ctx context.Context, link Link) error {
 		return err
 	}
 	c.known = next
+	c.keep(link)
 	return c.witness(link.At)
 }
 
@@ -209,21 +226,49 @@ func (l Link) prev() Mark {
 	return Mark{Generation: l.At.Generation - 1, Commit: l.Record.Prev}
 }
 
-// newsSince returns the links that lead from base to what is known, oldest first.
-func (c *Chain) newsSince(ctx context.Context, base Mark, known *record.State) ([]Link, error) {
-	var links []Link
-	for at := stateMark(known); at != base; {
+// keep holds links at hand that newly lead to what is known. The caller is
+// inside the gate.
+func (c *Chain) keep(links ...Link) {
+	c.recent = append(c.recent, links...)
+	if n := len(c.recent); n > recentLinks {
+		c.recent = slices.Clone(c.recent[n-recentLinks:])
+	}
+}
+
+// link returns the link at m, a place in the chain.
+func (c *Chain) link(ctx context.Context, m Mark) (Link, error) {
+	if err := c.gate.enter(ctx); err != nil {
+		return Link{}, err
+	}
+	i := slices.IndexFunc(c.recent, func(l Link) bool { return l.At == m })
+	if i >= 0 {
+		defer c.gate.leave()
+		return c.recent[i], nil
+	}
+	c.gate.leave()
+	r, err := c.records.get(ctx, m)
+	return Link{At: m, Record: r}, err
+}
+
+// since returns the links that lead from base to known, oldest first. Where
+// records have been removed, after a snapshot had taken their place, it returns
+// those that are left, and from where they lead.
+func (c *Chain) since(ctx context.Context, base Mark, known *record.State) (from Mark, links []Link, err error) {
+	at := stateMark(known)
+	for at != base {
 		if at.Generation <= base.Generation {
-			return nil, errors.New("the chain does not lead to " + base.String())
+			return Mark{}, nil, errors.New("the chain does not lead to " + base.String())
 		}
-		r, err := c.records.get(ctx, at)
+		link, err := c.link(ctx, at)
+		if errors.Is(err, backend.ErrNotExist) && len(links) > 0 {
+			break
+		}
 		if err != nil {
-			return nil, err
+			return Mark{}, nil, err
 		}
-		link := Link{At: at, Record: r}
 		links = append(links, link)
 		at = link.prev()
 	}
 	slices.Reverse(links)
-	return links, nil
+	return at, links, nil
 }

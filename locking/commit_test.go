@@ -234,8 +234,8 @@ func TestMovedHeadIsLinkedAnew(t *testing.T) {
 	c := open(t, store, keys)
 	refresh(t, c)
 	var shown []string
-	w := begin(t, c, locking.Run{Moved: func(_ context.Context, news []locking.Link) error {
-		for _, link := range news {
+	w := begin(t, c, locking.Run{Moved: func(_ context.Context, news locking.News) error {
+		for _, link := range news.Records {
 			shown = append(shown, link.Record.User)
 		}
 		return nil
@@ -273,7 +273,7 @@ func TestMovedStopsTheRun(t *testing.T) {
 	c := open(t, store, keys)
 	refresh(t, c)
 	errStop := errors.New("a chunk is gone")
-	w := begin(t, c, locking.Run{Moved: func(context.Context, []locking.Link) error { return errStop }})
+	w := begin(t, c, locking.Run{Moved: func(context.Context, locking.News) error { return errStop }})
 	commit(t, open(t, store, keys), "theirs")
 	wantError(t, w.Ensure(t.Context()), errStop)
 	wantError(t, w.Ensure(t.Context()), errStop)

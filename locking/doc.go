@@ -9,6 +9,12 @@
 //	news, err := chain.Refresh(ctx)
 //	w, ctx, err := chain.Begin(ctx, run)
 //	defer w.Release(context.WithoutCancel(ctx))
-//	err = w.Ensure(ctx)                          // before every Put
-//	err = w.Commit(ctx, commit, locking.Release) // names what was put
+//	err = w.Ensure(ctx)                             // before every Put
+//	err = w.Commit(ctx, checkpoint, locking.Yield)  // others may go first now
+//	err = w.Commit(ctx, commit, locking.Release)    // names what was put
+//
+// What removes packs condemns them first, by a mark of one state:
+//
+//	basis, state, err := w.Basis(ctx)
+//	err = w.Condemn(ctx, commit, basis, locking.Keep) // ErrMarkStale: from the start
 package locking

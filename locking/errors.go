@@ -11,10 +11,16 @@ import (
 
 // What can go wrong besides the store's own errors. Test with errors.Is.
 var (
-	// ErrLeaseLost: another run took the lease over. What was uploaded stays
-	// in the repository; a new run finds and uses it.
+	// ErrLeaseLost: another run took the lease of an exclusive run over.
 	ErrLeaseLost = errors.New("lost the turn to write: another run took it over; " +
 		"nothing that was uploaded is lost, run the command again")
+	// ErrCondemned: a pack that the run counts on was condemned, because nothing
+	// that was committed needed it, and the run has not stored its chunks anew.
+	ErrCondemned = errors.New("a pack was condemned by another run, which removes what nothing needs; " +
+		"nothing that was committed is lost, run the command again")
+	// ErrMarkStale: the repository is not any more what a mark was made of, or
+	// the run has lost the lease since.
+	ErrMarkStale = errors.New("the repository has changed since it was looked at")
 	// ErrLocked is matched by every *LockedError.
 	ErrLocked = errors.New("another run is writing to the repository")
 	// ErrNoHead: the store is there and its head is not, so the repository was

@@ -1,6 +1,7 @@
 package locking
 
 import (
+	"slices"
 	"time"
 
 	"cairn/objects/record"
@@ -24,8 +25,8 @@ type sighting struct {
 	asked, answered time.Time
 }
 
-// A judge collects what one waiter saw of the holders, to tell the silent ones
-// from the living (PROTOCOL.md §6).
+// A judge collects what one waiter saw of the holders and the queue, to tell the
+// silent ones from the living (PROTOCOL.md §6).
 type judge struct {
 	seen map[record.ParticipantID]silence
 }
@@ -40,8 +41,8 @@ type silence struct {
 
 // see adds one good load.
 func (j *judge) see(s sighting) {
-	seen := make(map[record.ParticipantID]silence, len(s.head.Holders))
-	for _, p := range s.head.Holders {
+	seen := make(map[record.ParticipantID]silence, len(s.head.Holders)+len(s.head.Queue))
+	for _, p := range slices.Concat(s.head.Holders, s.head.Queue) {
 		was, known := j.seen[p.ID]
 		if !known || was.beat != p.Beat {
 			seen[p.ID] = silence{beat: p.Beat, since: s.answered, loads: 1}
@@ -51,7 +52,7 @@ func (j *judge) see(s sighting) {
 		was.loads++
 		seen[p.ID] = was
 	}
-	j.seen = seen // who is not a holder any more is forgotten
+	j.seen = seen // who is in neither any more is forgotten
 }
 
 // silent returns for how long p, as last seen, is known to be silent.

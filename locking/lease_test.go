@@ -3,6 +3,7 @@ package locking_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"cairn/backend"
 	"cairn/backend/mem"
 	"cairn/locking"
+	"cairn/objects/record"
 )
 
 func TestLockedAtOnce(t *testing.T) {
@@ -109,7 +111,15 @@ func TestPausedHolderIsTakenOverAndFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, keys := create(t)
 		process := new(stall)
-		slow, run, err := open(t, store, keys, viaHook(store, process.hook)).Begin(t.Context(), locking.Run{})
+		var shown []string
+		c := open(t, store, keys, viaHook(store, process.hook))
+		refresh(t, c)
+		slow, run, err := c.Begin(t.Context(), locking.Run{Moved: func(_ context.Context, news locking.News) error {
+			for _, link := range news.Records {
+				shown = append(shown, link.Record.User)
+			}
+			return nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,23 +140,33 @@ func TestPausedHolderIsTakenOverAndFenced(t *testing.T) {
 		if n := next.Orphans(); n != 1 {
 			t.Errorf("got %d orphans, want 1", n)
 		}
-		wantError(t, slow.Commit(t.Context(), labelled("slow"), locking.Keep), locking.ErrLeaseLost)
-		wantError(t, slow.Commit(t.Context(), labelled("slow"), locking.Keep), locking.ErrLeaseLost)
-		wantError(t, slow.Ensure(t.Context()), locking.ErrLeaseLost)
-		wantError(t, context.Cause(run), locking.ErrLeaseLost)
-
+		committed := make(chan error, 1)
+		go func() { committed <- slow.Commit(t.Context(), labelled("slow"), locking.Release) }()
+		time.Sleep(2 * time.Hour) // it is awake again, and in the queue
+		if labels := audit(t.Context(), t, open(t, store, keys)); len(labels) != 0 {
+			t.Errorf("got %v while another run holds the lease, want nothing", labels)
+		}
 		next.Adopted()
 		if err := next.Commit(t.Context(), labelled("next"), locking.Release); err != nil {
 			t.Fatal(err)
+		}
+		if err := <-committed; err != nil {
+			t.Errorf("the run that was paused: %v", err)
+		}
+		if err := context.Cause(run); err != nil {
+			t.Errorf("its context: got %v, want it to go on", err)
 		}
 		for _, w := range []*locking.Writer{slow, next} {
 			if err := w.Release(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c := open(t, store, keys)
-		if got := audit(t.Context(), t, c); len(got) != 1 || got[0] != "next" {
-			t.Errorf("got %v, want only the commit of the one who held the lease", got)
+		c = open(t, store, keys)
+		if got, want := audit(t.Context(), t, c), []string{"next", "slow"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if !slices.Equal(shown, []string{"next"}) {
+			t.Errorf("the paused run was shown %v, want the commit that it missed", shown)
 		}
 		if head := refresh(t, c).Head; head.Orphans != 0 || len(head.Holders) != 0 {
 			t.Errorf("got %d orphans and %d holders, want none", head.Orphans, len(head.Holders))
@@ -154,12 +174,12 @@ func TestPausedHolderIsTakenOverAndFenced(t *testing.T) {
 	})
 }
 
-func TestRunEndsWhenItsLeaseIsLost(t *testing.T) {
+func TestExclusiveRunEndsWhenItsLeaseIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, keys := create(t)
 		process := new(stall)
-		slow, run, err := open(t, store, keys, viaHook(store, process.hook)).Begin(t.Context(), locking.Run{})
+		slow, run, err := open(t, store, keys, viaHook(store, process.hook)).Begin(t.Context(), locking.Run{Mode: record.Exclusive})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,6 +193,8 @@ func TestRunEndsWhenItsLeaseIsLost(t *testing.T) {
 		}
 		<-run.Done() // without a call of the run
 		wantError(t, context.Cause(run), locking.ErrLeaseLost)
+		wantError(t, slow.Ensure(t.Context()), locking.ErrLeaseLost)
+		wantError(t, slow.Commit(t.Context(), labelled("slow"), locking.Keep), locking.ErrLeaseLost)
 		for _, w := range []*locking.Writer{slow, next} {
 			if err := w.Release(t.Context()); err != nil {
 				t.Fatal(err)

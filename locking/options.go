@@ -40,6 +40,16 @@ type Options struct {
 	// Random makes nonces and ids; it must be safe for concurrent use. nil:
 	// crypto/rand.
 	Random io.Reader
+
+	mutants mutants
+}
+
+// mutants are rules of the protocol that a test can switch off, to see that
+// its absence is noticed.
+type mutants struct {
+	unshown   bool // commit without a look at what was condemned
+	unfenced  bool // commit whoever holds the lease
+	staleMark bool // condemn by a mark of whatever generation
 }
 
 // Timing is how fast things go; zero fields stand for the defaults, which are

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -18,16 +17,29 @@ type Run struct {
 	Mode                record.Mode // zero: record.Append
 	Host, User, Command string      // for people who wait
 
-	// Wait is how long to wait for others, counted anew when the holder ahead
-	// changes; zero: not at all.
+	// Wait is how long to wait for others before anything was stored, counted
+	// anew when the one ahead changes; zero: not at all. A run that has
+	// stored packs waits for as long as others are alive.
 	Wait time.Duration
 	// Waiting is told, before each pause, what is being waited for. nil: nobody is.
 	Waiting func(Waiting)
-	// Moved is called, before a commit is linked to records of others that the
-	// run has not been shown, with these, oldest first. It may change the
-	// commit that the run is about to make; its error stops the run. It must
-	// not call the Writer. nil: what others do does not matter to this run.
-	Moved func(ctx context.Context, news []Link) error
+
+	// Base is the state that the run counts on: the one its index was loaded
+	// at. Zero: the state that the last Refresh returned.
+	Base Mark
+	// Moved is called with what the run has not been shown yet: after the lease
+	// was taken, and before a commit is linked to it. No commit is made without
+	// it. Where packs were condemned the lease is held meanwhile, so that the
+	// call may store packs, and it must make sure that the commit the run is
+	// about to make names no chunk that no live pack holds: it may change
+	// that commit. Its error stops the call that led to it, and it is called
+	// again by the next. Of the Writer it may call Ensure only. news.Records
+	// lead from news.Since to news.State; Since is not what the run was shown
+	// last if records in between are gone, or if it never was shown anything.
+	//
+	// nil is for runs that count on no chunk: such a run cannot commit archives
+	// or packs once something was condemned (ErrCondemned).
+	Moved func(ctx context.Context, news News) error
 }
 
 // A Writer is one run's turn to write. Its methods may be called concurrently;
@@ -35,21 +47,24 @@ type Run struct {
 type Writer struct {
 	chain  *Chain
 	run    Run
-	id     record.ParticipantID
 	cancel context.CancelCauseFunc // ends the run's context
 
-	heart     errgroup.Group     // keeps the lease up
+	heart     errgroup.Group     // keeps lease and ticket up
 	stopHeart context.CancelFunc // ends it
-	held      chan struct{}      // closed when it is to begin
+	listing   chan struct{}      // closed when it is to begin
 
 	mu      sync.Mutex
-	state   leaseState // guarded by mu
-	orphans uint64     // of head, when the lease was taken; guarded by mu
-	adopted uint64     // of these, what the next commit accounts for; guarded by mu
+	id      record.ParticipantID // guarded by mu; changes inside the gate only
+	state   leaseState           // guarded by mu
+	stored  bool                 // Ensure allowed the run to store packs; guarded by mu
+	orphans uint64               // of head, when the lease was taken; guarded by mu
+	adopted uint64               // of these, what the next commit accounts for; guarded by mu
 
 	gate    gate  // one at a time takes the lease, commits or releases
-	beating bool  // held is closed; guarded by gate
+	beating bool  // listing is closed; guarded by gate
+	listed  bool  // id was seen among the holders or in the queue; guarded by gate
 	base    *Mark // the state that the run was shown last; nil: none; guarded by gate
+	blind   bool  // something was condemned, and the run did not look; guarded by gate
 }
 
 // A leaseState is where a run stands.
@@ -57,34 +72,43 @@ type leaseState int
 
 const (
 	idle     leaseState = iota
-	asked               // a swap that takes the lease may be in effect
-	holding             // and the run was shown what was new
+	asked               // a swap that takes the lease or a ticket may be in effect
+	holding             // and the run was shown what was new, or is being shown it
 	leaving             // a swap that gives it up may be in effect
-	lost                // another run took it over
+	evicted             // another run took it over; the run asks for it anew
+	lost                // another run took it over, and the run cannot go on
 	doubtful            // a commit may be in effect
 	over
 )
 
 var errOver = errors.New("the run is over")
 
-// Begin starts a run, without a request, on the state that the last Refresh
-// returned. The returned context is the run's: it ends with Release or, with
-// ErrLeaseLost as its cause, when another run took the lease over. When ctx
-// ends the lease is not kept up any more, but it lasts long enough to commit
-// what there is, with another context.
+// Begin starts a run, without a request. The returned context is the run's: it
+// ends with Release.
+//
+// A run whose lease another run takes over, because it was paused or cut off,
+// goes on: it queues for the lease again, and is shown what was committed
+// meanwhile (Run.Moved). Only an exclusive run cannot, for it counts on nobody
+// having changed anything: its context ends with ErrLeaseLost as the cause.
+//
+// When ctx ends the lease is not kept up any more, but it lasts long enough to
+// commit what there is, with another context.
 func (c *Chain) Begin(ctx context.Context, run Run) (*Writer, context.Context, error) {
-	w := &Writer{chain: c, run: run, held: make(chan struct{}), gate: newGate()}
+	w := &Writer{chain: c, run: run, listing: make(chan struct{}), gate: newGate()}
 	if w.run.Mode == 0 {
 		w.run.Mode = record.Append
 	}
-	if _, err := io.ReadFull(c.options.Random, w.id[:]); err != nil {
-		return nil, nil, fmt.Errorf("begin run: read random bytes: %w", err)
+	if err := w.rename(); err != nil {
+		return nil, nil, fmt.Errorf("begin run: %w", err)
 	}
 	base, err := c.shown(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin run: %w", err)
 	}
 	w.base = base
+	if run.Base != (Mark{}) {
+		w.base = &run.Base
+	}
 	ctx, w.cancel = context.WithCancelCause(ctx)
 	beating, stop := context.WithCancel(ctx)
 	w.stopHeart = stop
@@ -93,18 +117,40 @@ func (c *Chain) Begin(ctx context.Context, run Run) (*Writer, context.Context, e
 }
 
 // Ensure takes the lease, waiting for others as the run says; once it is held,
-// Ensure costs nothing. Call it before every Put. It answers a *LockedError if
-// others did not finish in time, and ErrLeaseLost if the lease was held and is
-// not any more.
+// Ensure costs nothing. Call it before every Put: after a commit with Yield, or
+// when another run took the lease over, it waits for the next turn. It answers
+// a *LockedError if others did not finish in time, and to an exclusive run
+// ErrLeaseLost if the lease was held and is not any more.
 func (w *Writer) Ensure(ctx context.Context) error {
-	if w.is(holding) {
+	if w.allowed() {
 		return nil
 	}
 	if err := w.gate.enter(ctx); err != nil {
 		return err
 	}
 	defer w.gate.leave()
-	return w.take(ctx)
+	if err := w.take(ctx); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stored = true
+	return nil
+}
+
+// Wanted reports whether, as far as is known, somebody waits for the lease that
+// the run holds: whether a commit with Yield would give it up. It makes no
+// request, and learns of it within a third of the ttl, from the heart.
+func (w *Writer) Wanted(ctx context.Context) bool {
+	if !w.is(holding) {
+		return false
+	}
+	head, err := w.chain.cell.last(ctx)
+	if err != nil {
+		return false
+	}
+	order, err := w.chain.order(ctx)
+	return err == nil && wanted(head, w.participant(), order)
 }
 
 // Orphans returns how many runs may have left durable packs that no commit
@@ -124,11 +170,12 @@ func (w *Writer) Adopted() {
 	w.adopted = w.orphans
 }
 
-// Release ends the run: it gives the lease up if it is held, and waits until
-// nothing of the run is going on. A lease that cannot be given up ends by
-// itself; the error says why. A run that held the lease and did not end it by
-// a commit is counted among the orphans. After the first call it does nothing.
-// The run's own context will not do for ctx if it has ended.
+// Release ends the run: it gives the lease or the ticket up, and waits until
+// nothing of the run is going on. What cannot be given up ends by itself; the
+// error says why. A run that was allowed to store packs and did not end by a
+// commit that gives up the lease is counted among the orphans. After the first
+// call it does nothing. The run's own context will not do for ctx if it has
+// ended.
 func (w *Writer) Release(ctx context.Context) error {
 	defer w.cancel(nil)
 	w.stopHeart()
@@ -139,15 +186,16 @@ func (w *Writer) Release(ctx context.Context) error {
 		return fmt.Errorf("give up the lease: %w", err)
 	}
 	defer w.gate.leave()
-	var orphans uint64
 	switch w.enter(over) {
-	case holding, doubtful:
-		orphans = 1 // nobody but the run knows what it has put
-	case asked: // nothing was put without the lease
+	case asked, holding, leaving, doubtful:
 	default:
 		return nil
 	}
-	if _, err := w.chain.cell.update(ctx, leave(w.id, orphans)); err != nil {
+	var orphans uint64
+	if w.hasStored() {
+		orphans = 1 // nobody but the run knows what
+	}
+	if _, err := w.chain.cell.update(ctx, leave(w.me(), orphans)); err != nil {
 		return fmt.Errorf("give up the lease: %w", err)
 	}
 	return nil
@@ -156,15 +204,16 @@ func (w *Writer) Release(ctx context.Context) error {
 // take takes the lease unless it is held, and shows the run what is new. The
 // caller is inside the gate.
 func (w *Writer) take(ctx context.Context) error {
-	switch {
-	case w.is(holding):
+	if w.is(holding) {
 		return nil
-	case w.is(lost):
-		return ErrLeaseLost
-	case w.is(doubtful):
-		return ErrOutcomeUnknown
-	case w.is(over):
-		return errOver
+	}
+	if err := w.ended(); err != nil {
+		return err
+	}
+	if w.is(evicted) {
+		if err := w.rename(); err != nil {
+			return err
+		}
 	}
 	w.enter(asked)
 	head, err := w.wait(ctx)
@@ -172,104 +221,51 @@ func (w *Writer) take(ctx context.Context) error {
 		return fmt.Errorf("take the lease: %w", err)
 	}
 	w.setOrphans(head.Orphans)
-	if !w.beating {
-		w.beating = true
-		close(w.held)
-	}
+	// Moved may have to store packs, and is allowed to.
+	w.enter(holding)
 	if _, err := w.show(ctx); err != nil {
+		w.withdraw()
 		return err
 	}
-	w.enter(holding)
 	return nil
 }
 
 // show brings the run up to the head last known, and returns the state there.
 // The caller is inside the gate.
 func (w *Writer) show(ctx context.Context) (*record.State, error) {
-	state, err := w.chain.upToHead(ctx)
+	news, err := w.news(ctx)
 	if err != nil {
 		return nil, err
 	}
-	at := stateMark(state)
-	if w.base != nil && *w.base != at && w.run.Moved != nil {
-		news, err := w.chain.newsSince(ctx, *w.base, state)
-		if err != nil {
-			return nil, fmt.Errorf("read what others committed since %s: %w", *w.base, err)
-		}
+	at := stateMark(news.State)
+	switch {
+	case w.base != nil && *w.base == at, w.chain.options.mutants.unshown:
+	case w.run.Moved == nil:
+		gap := w.base == nil || news.Since != *w.base
+		w.blind = w.blind || condemns(news.Records) || gap && len(news.State.Condemned) > 0
+	default:
 		if err := w.run.Moved(ctx, news); err != nil {
 			return nil, err
 		}
 	}
 	w.base = &at
-	return state, nil
+	return news.State, nil
 }
 
-// keepUp beats from when the lease is taken until ctx ends or it is lost.
-func (w *Writer) keepUp(ctx context.Context) error {
-	select {
-	case <-w.held:
-	case <-ctx.Done():
-		return nil
+// news returns what is new to the run at the head last known. The caller is
+// inside the gate.
+func (w *Writer) news(ctx context.Context) (News, error) {
+	news, err := w.chain.upToHead(ctx)
+	if err != nil {
+		return News{}, err
 	}
-	ttl := w.chain.options.Timing.TTL
-	pause := ttl / 3
-	for n := uint64(firstBeat + 1); ; {
-		if sleep(ctx, pause) != nil {
-			return nil
-		}
-		_, err := w.chain.cell.update(ctx, beat(w.id, n))
-		switch {
-		case err == nil:
-			n, pause = n+1, ttl/3
-		case errors.Is(err, ErrLeaseLost):
-			w.lose()
-			return nil
-		default:
-			// Held or not, is for head to say: what matters is to ask again.
-			pause = ttl / 30
-		}
+	if w.base == nil {
+		news.Since, news.Records = stateMark(news.State), nil
+		return news, nil
 	}
-}
-
-// setOrphans notes how many orphans are left to account for.
-func (w *Writer) setOrphans(n uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.orphans, w.adopted = n, 0
-}
-
-// accounted returns how many orphans the next commit accounts for.
-func (w *Writer) accounted() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.adopted
-}
-
-// lose ends the run's context, unless the run itself gave the lease up.
-func (w *Writer) lose() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.state == asked || w.state == holding {
-		w.state = lost
-		w.cancel(ErrLeaseLost)
+	news.Since, news.Records, err = w.chain.since(ctx, *w.base, news.State)
+	if err != nil {
+		return News{}, fmt.Errorf("read what others committed since %s: %w", *w.base, err)
 	}
-}
-
-// is reports whether the run stands at s.
-func (w *Writer) is(s leaseState) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.state == s
-}
-
-// enter moves the run to s, and returns where it stood. What is lost or
-// doubtful stays so until it is over.
-func (w *Writer) enter(s leaseState) (was leaseState) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	was = w.state
-	if s == over || was < lost {
-		w.state = s
-	}
-	return was
+	return news, nil
 }
