@@ -19,7 +19,7 @@ type Framer struct {
 	kind    objects.Kind
 	hasher  *crypt.Hasher
 	encoder *pack.Compressor
-	dense   gathering // chunks that shrink
+	dense   gathering // chunks that may shrink
 	plain   gathering // chunks that do not
 	payload []byte    // scratch of the encoder
 }
@@ -54,13 +54,21 @@ func (f *Framer) Put(ctx context.Context, chunk []byte) (objects.ID, error) {
 	f.p.Stats.Chunks.Add(1)
 	f.p.Stats.Raw.Add(uint64(len(chunk)))
 	entry := pack.Chunk{ID: id, Len: uint32(len(chunk))}
-	if pack.Compressible(chunk) {
+	if f.shrinks(chunk) {
 		return id, f.gather(ctx, &f.dense, chunk, entry)
 	}
 	if len(chunk) >= ownFrame {
 		return id, f.p.add(ctx, f.kind, pack.Stored, chunk, []pack.Chunk{entry})
 	}
 	return id, f.gather(ctx, &f.plain, chunk, entry)
+}
+
+// shrinks reports whether compressing chunk is worth a try.
+func (f *Framer) shrinks(chunk []byte) bool {
+	if f.kind == objects.Data && f.p.o.Try != Likely {
+		return f.p.o.Try == All
+	}
+	return pack.Compressible(chunk)
 }
 
 // gather adds a chunk to g, sealing g first when the chunk would not fit.

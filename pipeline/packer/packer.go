@@ -34,7 +34,17 @@ type Store interface {
 	Put(ctx context.Context, key backend.Key, parts ...[]byte) error
 }
 
-// Options say where and how packs are written. All fields but Level,
+// Try says on which chunks of data compression is tried. Metadata is always
+// worth it.
+type Try uint8
+
+const (
+	Likely Try = iota // those that look as if it paid (pack.Compressible)
+	All
+	None
+)
+
+// Options say where and how packs are written. All fields but Level, Try,
 // Entropy and Before are required.
 type Options struct {
 	Keys      *crypt.Keys
@@ -44,6 +54,7 @@ type Options struct {
 	Target    int // bytes of a pack of data
 	Uploads   int // packs stored at the same time while one fills; one more at the end
 	Level     pack.Level
+	Try       Try
 	Entropy   func() []byte // see pack.Options; called for every pack
 
 	// Before is called before the first pack is stored, once: the place to
