@@ -113,6 +113,11 @@ type Entry struct {
 	Attrs  []Attr  // by rising tag
 }
 
+// Equal reports whether e and o say the same about the same path.
+func (e *Entry) Equal(o *Entry) bool {
+	return e.Path == o.Path && bytes.Equal(e.append(nil, e.flags()), o.append(nil, o.flags())) && e.flags() == o.flags()
+}
+
 // Clone returns a copy that shares no memory with e.
 func (e *Entry) Clone() *Entry {
 	c := *e

@@ -17,10 +17,11 @@ type assembly struct {
 	read   func(*bigJob) // begins to read a file whose turn has come
 	count  *Progress
 	warn   func(path string, err error)
+	list   func(*slot)
 }
 
 func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run) *assembly {
-	a := &assembly{framer: framer, count: r.progress, warn: r.warn}
+	a := &assembly{framer: framer, count: r.progress, warn: r.warn, list: r.list}
 	a.tree = archive.NewWriter(seed, a.put(ctx))
 	return a
 }
@@ -63,9 +64,11 @@ func (a *assembly) take(ctx context.Context, s *slot) error {
 	if err := a.complete(ctx, s); err != nil {
 		return err
 	}
+	a.list(s)
 	if s.failed {
 		return nil
 	}
+	s.settle()
 	if s.set != nil {
 		s.set.entry = s.entry
 	} else if s.twin != nil {

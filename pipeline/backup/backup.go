@@ -45,19 +45,28 @@ const (
 type Options struct {
 	Roots   []walk.Root
 	Walk    walk.Options   // what to leave out
-	Archive record.Archive // name, host, user, series and what else people say of it
+	Archive record.Archive // name, host, user, series and what else people say of it; Start zero: now
 	Now     func() time.Time
 
-	ReadAll bool // read every file, whatever the previous archive says
-	DryRun  bool // compare only: read no content, store nothing
+	ReadAll          bool // read every file, whatever the previous archive says
+	IgnoreInode      bool // a file is unchanged whatever its inode: for network file systems
+	IgnoreChangeTime bool // likewise whatever its time of change, which chmod sets, and restores cannot
+	DryRun           bool // compare only: read no content, store nothing
+
+	// SkipUnchanged makes no archive that would say what the one before says. The
+	// times of directories above the roots do not count, and stay as they were
+	// in an archive that is made.
+	SkipUnchanged bool
 
 	Workers    int        // goroutines that compress and seal; 0: one for each processor
 	Uploads    int        // packs stored at the same time; 0: 3
 	PackTarget int        // bytes; 0: 8 MiB
 	Level      pack.Level // 0: pack.Fastest
+	Try        packer.Try // on which chunks compression is tried
 
 	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil
 	Note     func(path string)            // cairn's own, left out because Walk.Skip says so; may be nil
+	List     func(s Status, path string)  // every entry in order, and every failure; may be nil
 	Progress *Progress                    // counts as the run goes; may be nil
 }
 
@@ -71,8 +80,10 @@ type run struct {
 	frameSize int
 	buffers   chan *buffer
 	progress  *Progress
-	spill     *spill     // nil in a dry run
-	warning   sync.Mutex // serialises Options.Warn and Note
+	spill     *spill               // nil in a dry run
+	before    []repository.Archive // what the scan compares with; the scan's until it ends
+	skipped   bool                 // no archive was made, because nothing has changed
+	warning   sync.Mutex           // serialises Options.Warn and Note
 }
 
 // Run makes one archive and commits it. Files that cannot be read are warned
@@ -81,7 +92,8 @@ type run struct {
 //
 // When stop ends, the run ends early: what it has reached is committed as a
 // checkpoint, from which the next run goes on. When ctx ends, nothing is
-// committed any more.
+// committed any more. With SkipUnchanged the archive may be the one before:
+// Summary.Skipped says so.
 func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (record.Archive, Summary, error) {
 	r, err := newRun(repo, o)
 	if err != nil {
@@ -152,8 +164,11 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 	if err != nil {
 		return a, err
 	}
+	if before, ok := r.repeated(root); ok {
+		return before.Archive, nil
+	}
 	a = r.describe(root, begin)
-	return a, w.Commit(ctx, &record.Commit{Made: a.End, Archives: []record.Archive{a}, Removed: r.superseded()})
+	return a, w.Commit(ctx, &record.Commit{Made: r.o.Now(), Archives: []record.Archive{a}, Removed: r.superseded()})
 }
 
 // store reads and stores everything that the archive needs.
@@ -161,7 +176,7 @@ func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Ro
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: r.repo.Keys, Store: r.repo.Backend(), Index: r.repo.Index,
 		Entropy:   r.entropy,
-		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level,
+		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level, Try: r.o.Try,
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },
 	})
 	r.packer = p
@@ -241,7 +256,8 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 }
 
 func (r *run) scan(ctx context.Context, s scan) error {
-	previous := openPrevious(ctx, r.repo, r.earlier(), r)
+	r.before = r.earlier()
+	previous := openPrevious(ctx, r.repo, r.before, r)
 	defer previous.close()
 	s.r, s.previous = r, previous
 	s.lists = archive.NewReader(archive.Root{}, r.repo.NewMetaReader().Fetch(ctx))

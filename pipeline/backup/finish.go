@@ -26,7 +26,10 @@ func (r *run) compare(ctx context.Context) error {
 	group.Go(func() error {
 		for batch := range slots {
 			for _, s := range batch {
-				r.progress.count(s.entry)
+				r.list(s)
+				if !s.failed {
+					r.progress.count(s.entry)
+				}
 			}
 		}
 		return nil
@@ -43,11 +46,25 @@ func (r *run) describe(root archive.Root, begin time.Time) record.Archive {
 	}
 	a.Roots = roots(r.o.Roots)
 	a.Start, a.End = begin, r.o.Now()
+	if !r.o.Archive.Start.IsZero() {
+		a.Start, a.End = r.o.Archive.Start, r.o.Archive.Start.Add(a.End.Sub(begin))
+	}
 	a.Tree, a.Level = root.ID, root.Level
 	a.Entries, a.Files, a.Dirs, a.Size = root.Entries, root.Files, root.Dirs, root.Size
 	a.NewData, a.NewStored = r.packer.Stats.Raw.Load(), r.packer.Stats.Stored.Load()
 	a.Warnings = r.progress.Warnings.Load()
 	return a
+}
+
+// repeated returns the archive before, if the one with this root would say the
+// same and is not wanted then.
+func (r *run) repeated(root archive.Root) (before repository.Archive, ok bool) {
+	if !r.o.SkipUnchanged || r.stopping() || len(r.before) != 1 {
+		return before, false
+	}
+	before = r.before[0]
+	r.skipped = before.Kind == record.Full && before.Root() == root
+	return before, r.skipped
 }
 
 func roots(plan []walk.Root) []record.Root {
@@ -111,7 +128,7 @@ func (r *run) summary(begin time.Time) Summary {
 		Files: c.Files.Load(), Dirs: c.Dirs.Load(), Others: c.Others.Load(),
 		New: c.New.Load(), Changed: c.Changed.Load(), Unchanged: c.Unchanged.Load(),
 		Bytes: c.Bytes.Load(), Read: c.Read.Load(), Warnings: c.Warnings.Load(),
-		Took: r.o.Now().Sub(begin), Interrupted: r.stopping(),
+		Took: r.o.Now().Sub(begin), Interrupted: r.stopping(), Skipped: r.skipped,
 	}
 	if r.packer != nil {
 		p := &r.packer.Stats

@@ -59,4 +59,5 @@ type Summary struct {
 	Warnings                uint64
 	Took                    time.Duration
 	Interrupted             bool // the archive is a checkpoint: it ends early
+	Skipped                 bool // nothing has changed: no archive was made
 }

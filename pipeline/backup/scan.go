@@ -55,9 +55,6 @@ func (s *scan) run(ctx context.Context) error {
 		case item.Err != nil:
 			s.r.warn(item.Source, item.Err)
 		}
-		if item.Stat.Type == 0 || item.Stat.Type == walk.Socket {
-			continue
-		}
 		if err := s.item(ctx, item); err != nil {
 			return err
 		}
@@ -70,16 +67,27 @@ func (s *scan) run(ctx context.Context) error {
 
 // item makes the slot of one item.
 func (s *scan) item(ctx context.Context, item *walk.Item) error {
+	if item.Stat.Type == 0 || item.Stat.Type == walk.Socket {
+		return s.nothing(ctx, item)
+	}
 	if s.r.progress.Entries.Add(1)%256 == 0 {
 		path := item.Source
 		s.r.progress.Current.Store(&path)
 	}
 	old := s.previous.at(item.Path)
-	sl := &slot{entry: s.entry(item), path: item.Source}
+	sl := &slot{entry: s.entry(item), path: item.Source, implied: item.Implied}
 	set := s.hardLink(sl, item)
-	if s.unchanged(old, item) {
+	unchanged := s.unchanged(old, item)
+	sl.status = statusOf(old, unchanged)
+	if item.Err != nil {
+		sl.status = Failed // a directory that could not be listed
+	}
+	if unchanged {
 		s.reuse(sl.entry, old)
 		return s.emit(ctx, sl)
+	}
+	if old != nil && s.r.o.SkipUnchanged {
+		sl.old = old.Clone()
 	}
 	s.r.progress.differs(sl.entry, old)
 	switch {
@@ -98,10 +106,18 @@ func (s *scan) item(ctx context.Context, item *walk.Item) error {
 		}
 		if err != nil {
 			s.r.warn(item.Source, err)
-			return nil
+			sl.failed = true
 		}
 	}
 	return s.emit(ctx, sl)
+}
+
+// nothing passes over an item that there is nothing to store of.
+func (s *scan) nothing(ctx context.Context, item *walk.Item) error {
+	if s.r.o.List == nil || item.Err == nil || errors.Is(item.Err, walk.ErrSkipped) {
+		return nil
+	}
+	return s.emit(ctx, s.r.lost(item))
 }
 
 // entry describes item, all but what must be read.
@@ -191,7 +207,7 @@ func (s *scan) hardLink(sl *slot, item *walk.Item) *linkSet {
 // unchanged reports whether old still describes item, content included, and
 // the repository still has everything that it refers to.
 func (s *scan) unchanged(old *archive.Entry, item *walk.Item) bool {
-	if old == nil || old.Racy || old.Partial || old.Changed || s.r.o.ReadAll || !sameEntry(old, item) {
+	if old == nil || old.Racy || old.Partial || old.Changed || s.r.o.ReadAll || !s.r.sameEntry(old, item) {
 		return false
 	}
 	if !s.known(&old.Content) {

@@ -22,6 +22,10 @@ type slot struct {
 	// set is where further names of this file look for its entry.
 	set *linkSet
 
+	status  Status         // as of the scan
+	old     *archive.Entry // what the archive before says, for Options.SkipUnchanged
+	implied bool           // a directory above a root
+
 	grown  bool // the batch found the file too large for it; written before the slot is ready
 	failed bool // the entry is left out; written before the slot is ready
 }

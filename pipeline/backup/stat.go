@@ -27,12 +27,12 @@ func sameContent(a, b *walk.Stat) bool {
 }
 
 // sameEntry reports whether everything that shows a change is as it was.
-func sameEntry(old *archive.Entry, item *walk.Item) bool {
+func (r *run) sameEntry(old *archive.Entry, item *walk.Item) bool {
 	st := &item.Stat
 	return old.Type == archive.Type(st.Type) &&
 		old.ModTime == archive.Time(st.ModTime) &&
-		old.ChangeTime == archive.Time(st.ChangeTime) &&
-		old.Inode == st.ID.Inode &&
+		(r.o.IgnoreChangeTime || old.ChangeTime == archive.Time(st.ChangeTime)) &&
+		(r.o.IgnoreInode || old.Inode == st.ID.Inode) &&
 		(st.Type != walk.File || old.Size == uint64(st.Size))
 }
 
