@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 
 	// What a person types. The only place that picks a store.
 	"cmd/cairn": {"backend", "backend/local", "backend/retry", "locking", "objects", "objects/archive", "objects/crypt",
-		"objects/record", "pipeline/backup", "pipeline/check", "pipeline/pattern", "pipeline/repository",
+		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
 		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
 }
 
@@ -68,6 +68,7 @@ var arrows = map[string][]string{
 var rooms = map[string][]string{
 	"github.com/alecthomas/kong":           {"cmd/cairn"},
 	"github.com/dustin/go-humanize":        {"cmd/cairn"},
+	"github.com/ncruces/go-strftime":       {"cmd/cairn"},
 	"golang.org/x/term":                    {"cmd/cairn"},
 	"github.com/bmatcuk/doublestar/v4":     {"pipeline/pattern"},
 	"github.com/cenkalti/backoff/v5":       {"backend/retry"},

@@ -11,8 +11,10 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"cairn/objects/crypt"
+	"cairn/objects/pack"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
+	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
 	"cairn/pipeline/selection"
 	"cairn/pipeline/walk"
@@ -20,11 +22,23 @@ import (
 
 // backupCmd makes an archive.
 type backupCmd struct {
-	Paths  []string `arg:"" name:"path" help:"What to back up."`
-	Init   bool     `help:"Create the repository if there is none yet."`
-	DryRun bool     `short:"n" help:"Only say what would be done."`
+	Paths           []string `arg:"" name:"path" help:"What to back up."`
+	Init            bool     `help:"Create the repository if there is none yet."`
+	DryRun          bool     `short:"n" help:"Only say what would be done."`
+	List            bool     `help:"List everything with a letter: A added, M modified, U unchanged, C changed while it was read, E could not be read, x left out."`
+	SkipIfUnchanged bool     `help:"Make no archive if it would say what the one before says."`
+	Compression     string   `enum:"none,fastest,default,better,auto" default:"auto" placeholder:"LEVEL" help:"none, fastest, default, better, or auto: fastest, where it looks as if it paid (default: ${default})."`
 
+	naming
+	changes
 	exclusion
+}
+
+// changes say what counts as a change of a file.
+type changes struct {
+	IgnoreInode bool `help:"A file is unchanged whatever its inode: for network file systems that make them up."`
+	IgnoreCtime bool `help:"A file is unchanged whatever the time of change of its inode, which chmod, chown and restores set."`
+	Force       bool `help:"Read all files, changed or not."`
 }
 
 // Help implements kong's longer help.
@@ -49,16 +63,22 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
+	names, err := c.names()
+	if err != nil {
+		return err
+	}
 	v, err := g.openOrCreate(ctx, c.Init)
 	if err != nil {
 		return err
 	}
 	defer v.close(&err)
 
-	run := newBackupRun(g, v, roots)
-	run.options.DryRun = c.DryRun
+	run := newBackupRun(g, v, roots, names)
+	c.options(&run.options)
+	if c.List {
+		run.list(&rules)
+	}
 	run.leaveOut(rules)
-	run.options.Walk.OneFileSystem = c.OneFileSystem
 	a, s, err := run.run(ctx)
 	if err != nil {
 		return err
@@ -73,6 +93,23 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 		return errCheckpoint
 	}
 	return ended(s.Warnings + v.warnings())
+}
+
+// options sets what the flags say.
+func (c *backupCmd) options(o *backup.Options) {
+	o.DryRun, o.SkipUnchanged = c.DryRun, c.SkipIfUnchanged
+	o.ReadAll, o.IgnoreInode, o.IgnoreChangeTime = c.Force, c.IgnoreInode, c.IgnoreCtime
+	o.Walk.OneFileSystem = c.OneFileSystem
+	switch c.Compression {
+	case "none":
+		o.Try = packer.None
+	case "fastest":
+		o.Try = packer.All
+	case "default":
+		o.Try, o.Level = packer.All, pack.Default
+	case "better":
+		o.Try, o.Level = packer.All, pack.Better
+	}
 }
 
 // ended is how a verb ends that did its work.
@@ -154,16 +191,16 @@ type backupRun struct {
 	begun    time.Time
 }
 
-func newBackupRun(g *globals, v *session, roots []walk.Root) *backupRun {
+func newBackupRun(g *globals, v *session, roots []walk.Root, names names) *backupRun {
 	r := &backupRun{g: g, v: v, progress: new(backup.Progress), begun: time.Now()}
-	host, login := identity()
-	_, zone := r.begun.Zone()
+	_, zone := names.time.Zone()
 	r.options = backup.Options{
 		Roots: roots, Now: time.Now, Progress: r.progress,
 		Walk: walk.Options{Skip: v.own()},
 		Archive: record.Archive{
-			Name: archiveName(v, host, r.begun), Host: host, User: login,
-			Series: seriesOf(roots), Version: version(), Zone: int32(zone),
+			Name: names.archive(v), Host: names.host, User: names.user, Start: names.start,
+			Series: names.seriesOf(roots), Comment: names.comment, Tags: names.tags,
+			Version: version(), Zone: int32(zone),
 		},
 		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },
 		Note: func(path string) {
@@ -173,6 +210,12 @@ func newBackupRun(g *globals, v *session, roots []walk.Root) *backupRun {
 		},
 	}
 	return r
+}
+
+// list makes the run print what becomes of everything, as it goes.
+func (r *backupRun) list(rules *selection.Options) {
+	r.options.List = func(s backup.Status, path string) { r.g.term.listed(r.g.cli.JSON, byte(s), path) }
+	rules.Told = func(path string) { r.g.term.listed(r.g.cli.JSON, 'x', path) }
 }
 
 // leaveOut makes the run leave out what is selected.
@@ -190,31 +233,6 @@ func pathError(path string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", name(path), err)
-}
-
-// archiveName is a name that tells archives apart at a glance, and that no
-// archive has yet.
-func archiveName(v *session, host string, at time.Time) string {
-	taken := map[string]bool{}
-	for _, a := range v.Archives() {
-		taken[a.Name] = true
-	}
-	short, _, _ := strings.Cut(host, ".")
-	base := short + "-" + at.Format("2006-01-02T15:04:05")
-	unique := base
-	for n := 2; taken[unique]; n++ {
-		unique = fmt.Sprintf("%s-%d", base, n)
-	}
-	return unique
-}
-
-// seriesOf names a source after all of its roots.
-func seriesOf(roots []walk.Root) string {
-	var list []string
-	for _, root := range roots {
-		list = append(list, root.Source)
-	}
-	return strings.Join(list, " ")
 }
 
 // own returns what must never be in a backup: the repository itself, its
@@ -252,6 +270,9 @@ func (r *backupRun) line() string {
 
 // report prints what the backup did.
 func (r *backupRun) report(a record.Archive, s backup.Summary) error {
+	if s.Skipped && !r.g.cli.JSON {
+		return r.skipped(a)
+	}
 	if r.g.cli.JSON {
 		return r.g.term.json(backupResult(a, s, r.options.DryRun, r.v))
 	}
@@ -274,5 +295,14 @@ func (r *backupRun) report(a record.Archive, s backup.Summary) error {
 	if err == nil && s.Warnings > 0 {
 		_, err = fmt.Fprintf(t.out, "  %s: see above\n", count(s.Warnings, "warning"))
 	}
+	return err
+}
+
+// skipped says that no archive was made.
+func (r *backupRun) skipped(a record.Archive) error {
+	if r.g.cli.Quiet {
+		return nil
+	}
+	_, err := fmt.Fprintf(r.g.term.out, "nothing has changed since %s: no archive was made\n", name(a.Name))
 	return err
 }

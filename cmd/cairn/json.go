@@ -66,6 +66,7 @@ func toJSONWithID(a *repository.Archive) archiveJSON {
 type backupJSON struct {
 	Archive   *archiveJSON `json:"archive,omitempty"` // absent in a dry run
 	DryRun    bool         `json:"dry_run,omitempty"`
+	Skipped   bool         `json:"skipped,omitempty"` // nothing has changed: archive is the one before
 	New       uint64       `json:"files_new"`
 	Changed   uint64       `json:"files_changed"`
 	Unchanged uint64       `json:"files_unchanged"`
@@ -81,7 +82,7 @@ type backupJSON struct {
 
 func backupResult(a record.Archive, s backup.Summary, dryRun bool, v *session) backupJSON {
 	j := backupJSON{
-		DryRun: dryRun, New: s.New, Changed: s.Changed, Unchanged: s.Unchanged, Bytes: s.Bytes, Read: s.Read,
+		DryRun: dryRun, Skipped: s.Skipped, New: s.New, Changed: s.Changed, Unchanged: s.Unchanged, Bytes: s.Bytes, Read: s.Read,
 		NewChunks: s.NewChunks, NewBytes: s.NewBytes, Stored: s.Stored, Packs: s.Packs,
 		Warnings: s.Warnings, Seconds: s.Took.Seconds(),
 	}
@@ -91,6 +92,13 @@ func backupResult(a record.Archive, s backup.Summary, dryRun bool, v *session) b
 		j.Archive = &full
 	}
 	return j
+}
+
+// statusJSON is one line of a list of what was done.
+type statusJSON struct {
+	Status     string `json:"status"`
+	Path       string `json:"path"`
+	PathQuoted bool   `json:"path_quoted,omitempty"`
 }
 
 type entryJSON struct {
