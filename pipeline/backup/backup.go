@@ -160,16 +160,28 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 		}
 		err = errors.Join(err, w.End(context.WithoutCancel(ctx)))
 	}()
-	root, err := r.store(ctx, stop, w)
-	if err != nil {
-		return a, err
+	for again := 0; ; again++ {
+		root, err := r.store(ctx, stop, w)
+		if err != nil {
+			return a, err
+		}
+		if before, ok := r.repeated(root); ok {
+			return before.Archive, nil
+		}
+		a = r.describe(root, begin)
+		err = w.Commit(ctx, &record.Commit{Made: r.o.Now(), Archives: []record.Archive{a}, Removed: r.superseded()})
+		if !errors.Is(err, repository.ErrGone) || again == rereads || stop.Err() != nil {
+			return a, err
+		}
+		// What the index no longer counts on is read again this time. What is
+		// not there any more is not in the archive.
+		r.progress.again()
 	}
-	if before, ok := r.repeated(root); ok {
-		return before.Archive, nil
-	}
-	a = r.describe(root, begin)
-	return a, w.Commit(ctx, &record.Commit{Made: r.o.Now(), Archives: []record.Archive{a}, Removed: r.superseded()})
 }
+
+// rereads is how often a run goes through its roots again because others
+// removed what it counted on.
+const rereads = 3
 
 // store reads and stores everything that the archive needs.
 func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Root, error) {

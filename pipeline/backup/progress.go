@@ -23,6 +23,15 @@ type Progress struct {
 	Current   atomic.Pointer[string] // a path being worked on
 }
 
+// again begins to count anew, all but what was read and warned about.
+func (p *Progress) again() {
+	for _, n := range []*atomic.Uint64{
+		&p.Entries, &p.Files, &p.Dirs, &p.Others, &p.New, &p.Changed, &p.Unchanged, &p.Bytes,
+	} {
+		n.Store(0)
+	}
+}
+
 // count notes an entry of the archive.
 func (p *Progress) count(e *archive.Entry) {
 	switch e.Type {

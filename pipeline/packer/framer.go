@@ -51,16 +51,22 @@ func (f *Framer) Put(ctx context.Context, chunk []byte) (objects.ID, error) {
 	if !f.p.o.Index.Claim(id) {
 		return id, nil
 	}
+	return id, f.Keep(ctx, id, chunk)
+}
+
+// Keep stores chunk, whose name id is known to be right, whether the repository
+// has it or not: as Put, but for what is moved from one pack to another.
+func (f *Framer) Keep(ctx context.Context, id objects.ID, chunk []byte) error {
 	f.p.Stats.Chunks.Add(1)
 	f.p.Stats.Raw.Add(uint64(len(chunk)))
 	entry := pack.Chunk{ID: id, Len: uint32(len(chunk))}
 	if f.shrinks(chunk) {
-		return id, f.gather(ctx, &f.dense, chunk, entry)
+		return f.gather(ctx, &f.dense, chunk, entry)
 	}
 	if len(chunk) >= ownFrame {
-		return id, f.p.add(ctx, f.kind, pack.Stored, chunk, []pack.Chunk{entry})
+		return f.p.add(ctx, f.kind, pack.Stored, chunk, []pack.Chunk{entry})
 	}
-	return id, f.gather(ctx, &f.plain, chunk, entry)
+	return f.gather(ctx, &f.plain, chunk, entry)
 }
 
 // shrinks reports whether compressing chunk is worth a try.

@@ -125,8 +125,22 @@ func (o *openPack) init(kind objects.Kind, target, uploads int) {
 	o.memory = pack.NewBuffers(target, cap(o.room))
 }
 
-// add seals one frame into the open pack, opening and closing packs as needed.
+// add seals one frame into the open pack.
 func (p *Packer) add(ctx context.Context, kind objects.Kind, c pack.Compression, payload []byte, chunks []pack.Chunk) error {
+	return p.into(ctx, kind, func(b *pack.Builder) (bool, error) { return b.Add(c, payload, chunks) })
+}
+
+// Move takes over a frame of another pack as it is stored there, which the
+// caller has verified: opened it, or the whole pack by its name. It keeps none
+// of the slices.
+func (p *Packer) Move(ctx context.Context, kind objects.Kind, key pack.Key, f pack.Frame, stored []byte, chunks []pack.Chunk) error {
+	p.Stats.Chunks.Add(uint64(len(chunks)))
+	p.Stats.Raw.Add(uint64(f.Raw))
+	return p.into(ctx, kind, func(b *pack.Builder) (bool, error) { return b.AddSealed(key, f, stored, chunks) })
+}
+
+// into adds one frame to the open pack, opening and closing packs as needed.
+func (p *Packer) into(ctx context.Context, kind objects.Kind, add func(*pack.Builder) (bool, error)) error {
 	open := &p.data
 	if kind == objects.Meta {
 		open = &p.meta
@@ -136,7 +150,7 @@ func (p *Packer) add(ctx context.Context, kind objects.Kind, c pack.Compression,
 		if err != nil {
 			return err
 		}
-		ok, err := b.Add(c, payload, chunks)
+		ok, err := add(b)
 		if errors.Is(err, pack.ErrFinished) {
 			continue // another worker has just retired it: there is a new one
 		}

@@ -245,5 +245,19 @@ func (r *Repository) Backend() backend.Backend { return r.store.Backend }
 // be changed.
 func (r *Repository) State() *record.State { return r.news.Load().State }
 
+// Head returns the lock table and what else head said when it was read last. It
+// must not be changed.
+func (r *Repository) Head() record.Head { return r.news.Load().Head }
+
+// Record reads the commit record at m, which a later one or head named.
+func (r *Repository) Record(ctx context.Context, m locking.Mark) (*record.Commit, error) {
+	return r.chain.Record(ctx, m)
+}
+
+// Swept notes what locking.Chain.Swept does.
+func (r *Repository) Swept(ctx context.Context, head record.Head, left uint64) error {
+	return r.chain.Swept(ctx, head, left)
+}
+
 // Close gives up what Open took, except the store. The index cache is kept.
 func (r *Repository) Close() error { return r.Index.Close() }

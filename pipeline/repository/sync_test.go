@@ -183,7 +183,9 @@ func (m *machine) condemn(t testing.TB, packs ...objects.ID) {
 	m.use(t, func(r *repository.Repository) {
 		w, ctx, err := r.Begin(t.Context(), t.Context())
 		must(t, err)
-		must(t, w.Commit(ctx, &record.Commit{Made: time.Now(), Condemned: packs}))
+		basis, _, err := w.Basis(ctx)
+		must(t, err)
+		must(t, w.Condemn(ctx, &record.Commit{Made: time.Now(), Condemned: packs}, basis))
 		must(t, w.End(t.Context()))
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
+	"sync"
 
 	"cairn/backend"
 	"cairn/locking"
@@ -20,7 +22,11 @@ import (
 type Writer struct {
 	r     *Repository
 	lease *locking.Writer
-	packs []record.Pack
+
+	mu        sync.Mutex
+	packs     []record.Pack  // durable, for the next commit; guarded by mu
+	making    *record.Commit // the commit under way; nil: none; guarded by mu
+	unchecked bool           // packs were condemned since the run counted on them; guarded by mu
 }
 
 // Begin starts a run that may change the repository, without a request where
@@ -32,7 +38,7 @@ func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context,
 	var err error
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
-		Wait: r.o.Wait, Waiting: r.o.Waiting,
+		Wait: r.o.Wait, Waiting: r.o.Waiting, Moved: w.moved,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -73,10 +79,14 @@ func (w *Writer) adopt(ctx context.Context) error {
 	if err := w.r.Refresh(ctx); err != nil {
 		return err
 	}
-	if err := w.r.Sync(ctx); err != nil {
+	state := w.r.State()
+	condemned, err := w.r.takeIn(ctx, state)
+	if err != nil {
 		return err
 	}
-	state := w.r.State()
+	if condemned {
+		w.doubt()
+	}
 	for info, err := range w.r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
@@ -85,10 +95,8 @@ func (w *Writer) adopt(ctx context.Context) error {
 		if err != nil || packer.Key(id) != info.Key {
 			continue // nothing of ours
 		}
-		_, named := state.Packs[id]
-		_, dead := state.Condemned[id]
-		if named || dead {
-			continue
+		if !locking.MayAdopt(state, id) || w.r.Index.Pending(id) {
+			continue // the latter are this run's own
 		}
 		if err := w.adoptPack(ctx, id, info); err != nil {
 			return err
@@ -113,7 +121,7 @@ func (w *Writer) adoptPack(ctx context.Context, id objects.ID, info backend.Info
 	if err := w.r.Index.Add(packer.IndexPack(p), h); err != nil {
 		return err
 	}
-	w.packs = append(w.packs, p)
+	w.Add([]record.Pack{p})
 	return nil
 }
 
@@ -132,14 +140,16 @@ func (w *Writer) harden(ctx context.Context, key backend.Key) error {
 }
 
 // Add makes durable packs part of the next commit.
-func (w *Writer) Add(packs []record.Pack) { w.packs = append(w.packs, packs...) }
+func (w *Writer) Add(packs []record.Pack) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.packs = append(w.packs, packs...)
+}
 
 // Commit makes c, with the packs that were added, part of the repository, and
 // gives up the lease.
 func (w *Writer) Commit(ctx context.Context, c *record.Commit) error {
-	c.Host, c.User = w.r.o.Host, w.r.o.User
-	c.Packs = w.packs
-	if err := w.lease.Commit(ctx, c, locking.Release); err != nil {
+	if err := w.commit(ctx, c, locking.Release); err != nil {
 		return err
 	}
 	// In effect from here on; what follows concerns this machine's cache only.
@@ -147,6 +157,64 @@ func (w *Writer) Commit(ctx context.Context, c *record.Commit) error {
 		w.r.warn(fmt.Errorf("the index cache could not be brought up to date, the next run does it: %w", err))
 	}
 	return nil
+}
+
+// commit makes c, with the packs that were added, part of the repository. If
+// that fails, they wait for the next commit.
+func (w *Writer) commit(ctx context.Context, c *record.Commit, after locking.After) error {
+	c.Host, c.User = w.r.o.Host, w.r.o.User
+	unchecked := w.begin(c)
+	defer w.begin(nil)
+	if unchecked {
+		if err := w.recheck(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := w.lease.Commit(ctx, c, after); err != nil {
+		return err
+	}
+	w.named(len(c.Packs))
+	return nil
+}
+
+// Basis takes the turn if it is not held, and returns the state that a mark of
+// what is needed has to cover for Condemn to accept it.
+func (w *Writer) Basis(ctx context.Context) (locking.Basis, *record.State, error) {
+	return w.lease.Basis(ctx)
+}
+
+// Condemn is Commit for a commit that condemns packs because nothing in the
+// state of b needs them: locking.Writer.Condemn. The index cache learns of it
+// by the next Sync.
+func (w *Writer) Condemn(ctx context.Context, c *record.Commit, b locking.Basis) error {
+	c.Host, c.User = w.r.o.Host, w.r.o.User
+	w.begin(c)
+	defer w.begin(nil)
+	if err := w.lease.Condemn(ctx, c, b, locking.Release); err != nil {
+		return err
+	}
+	w.named(len(c.Packs))
+	return nil
+}
+
+// begin makes c the commit under way, and reports whether it may count on what
+// is dead.
+func (w *Writer) begin(c *record.Commit) (unchecked bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.making = c
+	if c != nil {
+		c.Packs = slices.Clone(w.packs)
+	}
+	return w.unchecked
+}
+
+// named notes that a commit names the first n of the packs. More may have come
+// meanwhile, behind them.
+func (w *Writer) named(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.packs = w.packs[n:]
 }
 
 // remember brings the cache to the state after a commit of our own, which takes

@@ -1,0 +1,177 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"cairn/locking"
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+	"cairn/pipeline/packer"
+)
+
+// ErrGone says that a commit counts on a chunk whose pack was condemned while
+// the run went on, and which cannot be had any more. What the run stored is
+// kept. Its sources have to be read again: the index does not count on such
+// chunks any more.
+var ErrGone = errors.New("what this run counted on was removed from the repository meanwhile")
+
+// moved takes in what others committed: locking.Run.Moved. The index cache
+// itself stays at the generation where it is, for what this run has added is in
+// no commit yet.
+func (w *Writer) moved(ctx context.Context, news locking.News) error {
+	w.r.note(news)
+	condemned, err := w.r.takeIn(ctx, news.State)
+	if err != nil {
+		return fmt.Errorf("take in what others committed: %w", err)
+	}
+	if !condemned {
+		return nil
+	}
+	if making := w.doubt(); making != nil {
+		return w.recheck(ctx, making)
+	}
+	return nil // the commit to come looks
+}
+
+// doubt notes that the run may count on what is dead, and returns the commit
+// under way.
+func (w *Writer) doubt() (making *record.Commit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unchecked = true
+	return w.making
+}
+
+// takeIn makes findable what state has and the index lacks, and lets what was
+// condemned vouch for nothing any more. It reports whether there is any of the
+// latter.
+func (r *Repository) takeIn(ctx context.Context, state *record.State) (condemned bool, err error) {
+	r.rebuild.Lock()
+	defer r.rebuild.Unlock()
+	missing, extra, err := r.compare(state)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range extra {
+		_, dead := state.Condemned[id]
+		condemned = condemned || dead
+		switch {
+		case dead && r.Index.Pending(id):
+			r.Index.Drop(id) // stored by this run, adopted by another one, and condemned
+		case dead:
+			r.Index.Distrust(id) // still to be read from, while the grace lasts
+		}
+	}
+	_, err = r.fetch(ctx, missing)
+	return condemned, err
+}
+
+// recheck makes sure that c names no chunk that no live pack holds. What it has
+// to store for that is made part of c.
+func (w *Writer) recheck(ctx context.Context, c *record.Commit) error {
+	p, ctx := packer.New(ctx, packer.Options{
+		Keys: w.r.Keys, Store: w.r.store.Backend, Index: w.r.Index,
+		FrameSize: int(w.r.Config.FrameSize), Target: rescueTarget, Uploads: 1, Level: pack.Fastest,
+		Before: w.lease.Ensure,
+	})
+	err := w.rescueAll(ctx, p, c)
+	packs, closeErr := p.Close()
+	if closeErr != nil {
+		return closeErr // the cause; err is what it did to the other
+	}
+	w.Add(packs)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.packs = slices.DeleteFunc(w.packs, func(p record.Pack) bool {
+		_, dead := w.r.State().Condemned[p.ID]
+		return dead
+	})
+	c.Packs, w.unchecked = slices.Clone(w.packs), false
+	return nil
+}
+
+// rescueTarget is the size of the packs that hold rescued chunks, bytes.
+const rescueTarget = 8 << 20
+
+// rescueAll looks at everything that the archives of c need. When something is
+// gone, all else was rescued nevertheless.
+func (w *Writer) rescueAll(ctx context.Context, p *packer.Packer, c *record.Commit) error {
+	s := rescue{r: w.r, done: map[objects.ID]struct{}{}, chunks: w.r.NewChunkReader()}
+	for i := range s.framers {
+		f, err := p.NewFramer(objects.Kind(i + 1))
+		if err != nil {
+			return err
+		}
+		s.framers[i] = f
+	}
+	for i := range c.Archives {
+		a := Archive{record.Listed{Archive: c.Archives[i]}}
+		reader := archive.NewReader(a.Root(), w.r.NewMetaReader().Fetch(ctx))
+		err := reader.Needs(func(n archive.Need) (bool, error) { return s.need(ctx, n) })
+		if lost(err) {
+			s.gone = fmt.Errorf("%w: archive %s: %w", ErrGone, a.Name, err)
+		} else if err != nil {
+			return fmt.Errorf("look for what was condemned meanwhile: archive %s: %w", a.Name, err)
+		}
+	}
+	for _, f := range s.framers {
+		if err := f.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return s.gone
+}
+
+// rescue stores anew, from condemned packs that are still there, the chunks
+// that archives need and no live pack holds. Memory: 32 bytes for each of them,
+// and for each chunk of metadata.
+type rescue struct {
+	r       *Repository
+	framers [2]*packer.Framer // by kind - 1
+	chunks  *ChunkReader
+	done    map[objects.ID]struct{} // what was rescued, and metadata that was gone through
+	gone    error                   // what cannot be had any more; nil: nothing
+}
+
+func (s *rescue) need(ctx context.Context, n archive.Need) (below bool, err error) {
+	if _, again := s.done[n.ID]; again {
+		return false, nil
+	}
+	live, err := s.r.Index.Has(n.ID)
+	if err != nil {
+		return false, fmt.Errorf("look up chunk %s: %w", n.ID, err)
+	}
+	if !live || n.Kind == objects.Meta {
+		s.done[n.ID] = struct{}{}
+	}
+	if live {
+		return true, nil
+	}
+	place, err := s.r.Lookup(ctx, n.ID)
+	var chunk []byte
+	if err == nil {
+		chunk, err = s.chunks.At(ctx, place, n.Kind, n.ID)
+	}
+	if lost(err) && n.Kind == objects.Data {
+		s.gone = fmt.Errorf("%w: %w", ErrGone, err)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, s.framers[n.Kind-1].Keep(ctx, n.ID, chunk)
+}
+
+// lost reports whether err says that a chunk cannot be had, now or later.
+func lost(err error) bool {
+	var bad *PackError
+	return errors.Is(err, ErrNoChunk) || errors.As(err, &bad) || objects.IsCorrupt(err)
+}
