@@ -54,6 +54,8 @@ var arrows = map[string][]string{
 		"objects/record", "pipeline/packer", "pipeline/repository", "pipeline/walk"},
 	"pipeline/check": {"backend", "objects", "objects/archive", "objects/crypt", "objects/pack",
 		"objects/record", "pipeline/packer", "pipeline/repository"},
+	"pipeline/compact": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt", "objects/pack",
+		"objects/record", "pipeline/packer", "pipeline/repository"},
 	// Restore takes chunks from whoever has them: it does not know repositories.
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
 
@@ -76,9 +78,9 @@ var rooms = map[string][]string{
 	"github.com/klauspost/cpuid/v2":        {"objects/chunker", "objects/crypt"},
 	"golang.org/x/crypto/argon2":           {"objects/crypt"},
 	"golang.org/x/crypto/chacha20poly1305": {"objects/crypt"},
-	"github.com/zeebo/blake3":              {"objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/repository"},
+	"github.com/zeebo/blake3":              {"objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/compact", "pipeline/repository"},
 	"github.com/zeebo/xxh3":                {"index", "objects/archive", "objects/pack"},
-	"golang.org/x/sync/errgroup":           {"locking", "pipeline/backup", "pipeline/check", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
+	"golang.org/x/sync/errgroup":           {"locking", "pipeline/backup", "pipeline/check", "pipeline/compact", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
 	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/restore", "pipeline/walk"},
 }
 

@@ -1,0 +1,142 @@
+package compact_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cairn/backend"
+	"cairn/backend/mem"
+	"cairn/locking"
+	"cairn/pipeline/compact"
+	"cairn/pipeline/repository"
+)
+
+// An intruder compacts on another machine in the middle of what somebody else
+// does.
+type intruder struct {
+	b       *bench
+	evict   bool // take the lease from whoever holds it
+	sweep   bool // delete at once what was condemned
+	at      int64
+	seen    atomic.Int64
+	done    atomic.Bool
+	summary compact.Summary
+}
+
+// hook lets the intruder in at its request.
+func (i *intruder) hook(_ mem.Op, _ backend.Key, at mem.Moment) error {
+	if at == mem.Before && i.seen.Add(1) == i.at {
+		i.b.fail(nil)
+		if err := i.intrude(); err != nil {
+			i.b.t.Errorf("intrude: %v", err)
+		}
+	}
+	return nil
+}
+
+func (i *intruder) intrude() error {
+	r, err := i.b.openWith("there", func(o *repository.Options) { o.Wait = 0 })
+	if err != nil {
+		return err
+	}
+	if i.evict {
+		if err := i.b.evict(r); err != nil {
+			return err
+		}
+	}
+	ctx := i.b.t.Context()
+	i.summary, err = compact.Run(ctx, ctx, r, i.b.options())
+	if errors.Is(err, locking.ErrLocked) {
+		return r.Close() // it waits for its turn, and comes when all is over
+	}
+	if err == nil && i.sweep {
+		i.b.wait(25 * time.Hour)
+		_, err = compact.Run(ctx, ctx, r, i.b.options())
+	}
+	i.done.Store(i.summary.Condemned > 0)
+	return errors.Join(err, r.Close())
+}
+
+// evict takes everybody out of the lock table.
+func (b *bench) evict(r *repository.Repository) error {
+	chain, err := locking.New(locking.Options{Register: b.store, Records: b.store, Keys: r.Keys})
+	if err != nil {
+		return err
+	}
+	table, err := chain.Watch().Look(b.t.Context())
+	if err != nil {
+		return err
+	}
+	for _, h := range table.Holders {
+		if _, err := chain.Break(b.t.Context(), h.Participant); err != nil {
+			return err
+		}
+	}
+	return r.Refresh(b.t.Context())
+}
+
+// returning is a bench whose source has again what only deleted archives had,
+// and more that is new: a backup counts on packs that nothing needs.
+func returning(t *testing.T) *bench {
+	b := newBench(t)
+	b.write("always", 1, 200_000)
+	for i := range uint64(4) {
+		b.write(fmt.Sprintf("back/%d", i), 10+i, 700_000)
+	}
+	b.backup()
+	b.remove("back")
+	b.backup()
+	b.delete("run-1")
+	for i := range uint64(4) {
+		b.write(fmt.Sprintf("back/%d", i), 10+i, 700_000)
+	}
+	b.write("new", 30, 1_500_000)
+	return b
+}
+
+// A compaction comes at every request of a backup: it may take its lease away,
+// and delete at once what it condemned. The backup makes a whole archive.
+func TestBesideBackup(t *testing.T) {
+	t.Parallel()
+	b := returning(t)
+	b.store.ResetCounts()
+	b.backup()
+	total := 0
+	for op := range mem.Swap + 1 {
+		total += b.store.Count(op)
+	}
+	var condemned atomic.Int64
+	t.Run("", func(t *testing.T) {
+		for n := range total {
+			if testing.Short() && n%4 != 0 {
+				continue
+			}
+			for _, kind := range []struct{ evict, sweep bool }{{}, {sweep: true}, {evict: true}, {true, true}} {
+				t.Run(fmt.Sprintf("%d-evict=%v-sweep=%v", n+1, kind.evict, kind.sweep), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						b := returning(t)
+						i := &intruder{b: b, evict: kind.evict, sweep: kind.sweep, at: int64(n + 1)}
+						b.fail(i.hook)
+						b.backup()
+						if i.done.Load() {
+							condemned.Add(1)
+						}
+						b.checkAll()
+						b.compact()
+						b.wait(25 * time.Hour)
+						b.compact()
+						b.checkAll()
+					})
+				})
+			}
+		}
+	})
+	if n := condemned.Load(); n < int64(total) && !testing.Short() {
+		t.Errorf("packs were condemned beside %d backups only, of %d", n, 4*total)
+	}
+}

@@ -1,0 +1,223 @@
+// Package compact frees the room of what no archive needs.
+//
+//	mark ─ weigh ─┬ nothing of a pack is needed ───────────────┐
+//	              └ little of it is: move that to new packs ───┴ condemn … sweep, a day later
+//
+// Marking goes through the trees of all archives, reading what they share once,
+// and sets a bit for each chunk of the index. Moving copies sealed frames as
+// they are, after the pack they lie in was read whole and has the hash that is
+// its name; a frame that is mostly dead is opened and what is alive of it framed
+// anew. A commit then names the new packs and condemns the old ones, and is
+// accepted only if the marks cover all that was committed before it.
+//
+// Condemned packs stay in the store for locking.Grace, so that backups and
+// restores under way do not miss them, and are deleted by a later run.
+//
+// The work is done in batches, a commit each: an interruption at any moment
+// loses one batch, and others who want to write have their turn between two.
+//
+// Memory: 4 MB of marks for ten million chunks; 32 bytes for each pack to be
+// moved; for each worker one pack and one frame, and the packs of package packer.
+package compact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cairn/locking"
+	"cairn/objects/pack"
+	"cairn/pipeline/repository"
+)
+
+// DefaultThreshold is the share of a pack, in percent, that has to be needed
+// for the pack to stay as it is.
+const DefaultThreshold = 60
+
+// Options say how to compact. Now is required.
+type Options struct {
+	Threshold  int // percent, below 100; 0: DefaultThreshold. A negative one moves nothing
+	DryRun     bool
+	SweepNow   bool // delete without waiting for locking.Grace; see Run
+	Now        func() time.Time
+	Workers    int        // packs read at the same time; 0: one for each processor
+	Uploads    int        // packs stored at the same time; 0: 3
+	PackTarget int        // bytes of a pack of data; 0: 8 MiB
+	Batch      int64      // bytes of packs that a commit moves; 0: 256 MiB
+	Level      pack.Level // 0: pack.Fastest
+
+	Warn     func(error) // what is left as it is, and why; called one at a time; may be nil
+	Progress *Progress   // counts as the run goes; may be nil
+}
+
+// Progress counts what a run has done so far.
+type Progress struct {
+	Archives, ArchivesTotal atomic.Uint64 // marked
+	Packs, PacksTotal       atomic.Uint64 // condemned, of those that are to be
+	Read, Written           atomic.Uint64 // bytes of packs
+	Swept                   atomic.Uint64 // packs
+}
+
+// Summary says what a run did, or would do. All lengths are in bytes of the
+// store.
+type Summary struct {
+	Packs, Bytes uint64 // that were there when it began
+
+	Condemned, CondemnedBytes uint64 // packs, all in all
+	Moved                     uint64 // of these, whose rest had to be moved
+	New, NewBytes             uint64 // packs that it was moved to
+	Swept, SweptBytes         uint64 // packs that were deleted
+	Later, LaterBytes         uint64 // condemned packs that are still there
+	Kept                      uint64 // packs that were to go and did not: they could not be read, or were needed again
+	Interrupted               bool
+}
+
+// ErrInUse says that SweepNow is not possible: somebody writes, or waits for it.
+var ErrInUse = errors.New("another run is writing to the repository, or waits for its turn: it may still count on condemned packs; try again when it is over, or leave --now out")
+
+// errRestart says that the marks are worth nothing any more.
+var errRestart = errors.New("other runs removed packs meanwhile")
+
+// compaction is one run.
+type compaction struct {
+	o     Options
+	repo  *repository.Repository
+	stop  context.Context
+	sum   Summary
+	count *Progress
+
+	warning sync.Mutex // serialises Options.Warn; guards sum.Kept while packs are moved
+}
+
+// Run frees what it can. When stop ends it commits what it has done so far, and
+// ends; when ctx ends, at once. Both lose nothing: the next run goes on.
+//
+// With SweepNow, condemned packs are deleted at once, unless somebody holds the
+// lease or waits for it (ErrInUse). Backups that have not come that far yet, and
+// those that were taken over from, then read files again; restores under way
+// look again for what was moved.
+func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (Summary, error) {
+	if err := o.complete(); err != nil {
+		return Summary{}, err
+	}
+	c := &compaction{o: o, repo: repo, stop: stop, count: o.Progress}
+	err := c.run(ctx)
+	c.sum.Interrupted = stop.Err() != nil
+	return c.sum, err
+}
+
+func (o *Options) complete() error {
+	if o.Threshold >= 100 {
+		return fmt.Errorf("threshold of %d percent: packs would be rewritten for ever", o.Threshold)
+	}
+	setDefault(&o.Threshold, DefaultThreshold)
+	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
+	setDefault(&o.Uploads, 3)
+	setDefault(&o.PackTarget, 8<<20)
+	setDefault(&o.Batch, 256<<20)
+	setDefault(&o.Level, pack.Fastest)
+	if o.Warn == nil {
+		o.Warn = func(error) {}
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	return nil
+}
+
+func setDefault[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+func (c *compaction) run(ctx context.Context) error {
+	grace := locking.Grace
+	if c.o.SweepNow {
+		if err := c.unused(ctx); err != nil {
+			return err
+		}
+		grace = 0
+	}
+	for _, p := range c.repo.State().Packs {
+		c.sum.Packs++
+		c.sum.Bytes += p.Length
+	}
+	// What an earlier run condemned goes first: it makes room for this one.
+	if err := c.sweep(ctx, grace); err != nil {
+		return err
+	}
+	if err := c.condemn(ctx); err != nil || c.o.DryRun {
+		return err
+	}
+	if grace == 0 && c.sum.Condemned > 0 {
+		return c.sweep(ctx, grace)
+	}
+	c.sum.Later += c.sum.Condemned
+	c.sum.LaterBytes += c.sum.CondemnedBytes
+	return nil
+}
+
+// condemn marks, moves and condemns, from the beginning again if others who do
+// the same come in between.
+func (c *compaction) condemn(ctx context.Context) error {
+	const tries = 4
+	for n := 1; ; n++ {
+		err := c.pass(ctx)
+		if !errors.Is(err, errRestart) || n == tries {
+			return err
+		}
+		if err := c.repo.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// pass condemns what can be, once.
+func (c *compaction) pass(ctx context.Context) error {
+	if err := c.repo.Sync(ctx); err != nil {
+		return err
+	}
+	m, err := c.mark(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := c.plan(m)
+	if err != nil {
+		return err
+	}
+	if c.o.DryRun {
+		p.estimate(&c.sum)
+		return nil
+	}
+	c.count.PacksTotal.Store(uint64(len(p.dead) + len(p.move)))
+	for p.more() && c.stop.Err() == nil {
+		if err := c.batch(ctx, m, p); err != nil {
+			return err
+		}
+	}
+	if err := c.repo.Refresh(ctx); err != nil {
+		return err
+	}
+	return c.repo.Sync(ctx)
+}
+
+// left counts a pack that was to go and stays.
+func (c *compaction) left(err error) {
+	c.warning.Lock()
+	defer c.warning.Unlock()
+	c.sum.Kept++
+	c.o.Warn(err)
+}
+
+// entropy tells this run's packs from those of a machine cloned from this one.
+func (c *compaction) entropy() []byte {
+	host, _ := os.Hostname()
+	return fmt.Appendf(nil, "%s %d %d", host, os.Getpid(), c.o.Now().UnixNano())
+}

@@ -1,0 +1,90 @@
+package compact_test
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"cairn/backend"
+	"cairn/backend/mem"
+	"cairn/pipeline/compact"
+)
+
+var errStore = errors.New("the store is unwell")
+
+// failFrom returns a hook that fails every op from the nth on.
+func failFrom(op mem.Op, n int64, at mem.Moment) mem.Hook {
+	var seen atomic.Int64
+	return func(o mem.Op, _ backend.Key, m mem.Moment) error {
+		if o == op && m == at && seen.Add(1) >= n {
+			return errStore
+		}
+		return nil
+	}
+}
+
+// faulty returns an aged bench where a compaction has everything to do: packs
+// that are to be swept, dead ones, and others in several batches.
+func faulty(t *testing.T) (*bench, compact.Options) {
+	b := aged(t)
+	b.compact(func(o *compact.Options) { o.Threshold = -1 })
+	b.wait(25 * 60 * 60 * 1e9)
+	b.delete("run-3")
+	o := b.options()
+	o.Batch = 3 << 20
+	return b, o
+}
+
+// Every request of a compaction fails once, or from then on, before or after
+// it took effect. Nothing that is listed is lost, and a further run goes on
+// from there.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	b, o := faulty(t)
+	b.store.ResetCounts()
+	s, err := b.try(t.Context(), o)
+	must(t, err)
+	if s.Swept == 0 || s.Condemned == 0 || s.Moved == 0 {
+		t.Fatalf("got %+v: there is not everything to do", s)
+	}
+	for _, op := range []mem.Op{mem.Put, mem.Swap, mem.Load, mem.Get, mem.List, mem.Delete, mem.Stat} {
+		for n := range b.store.Count(op) + 1 {
+			for _, at := range []mem.Moment{mem.Before, mem.After} {
+				if testing.Short() && (n+int(at))%24 != 0 {
+					continue
+				}
+				for name, hook := range map[string]mem.Hook{
+					"once": mem.FailNth(op, int64(n)+1, at, errStore), "forever": failFrom(op, int64(n)+1, at),
+				} {
+					t.Run(fmt.Sprintf("%s-%d-%d-%s", op, n+1, at, name), func(t *testing.T) {
+						t.Parallel()
+						synctest.Test(t, func(t *testing.T) { testFault(t, hook) })
+					})
+				}
+			}
+		}
+	}
+}
+
+func testFault(t *testing.T, hook mem.Hook) {
+	b, o := faulty(t)
+	b.fail(hook)
+	s, err := b.try(t.Context(), o)
+	b.fail(nil)
+	t.Logf("the run ended with %+v, %v", s, err)
+	b.checkAll()
+	b.write("new", 7, 500_000)
+	b.backup()
+	b.compact()
+	b.wait(25 * 60 * 60 * 1e9)
+	last := b.compact()
+	if last.Later > 0 {
+		t.Errorf("two days later: got %+v, want everything swept", last)
+	}
+	b.checkAll()
+	if s := b.compact(); s.Condemned > 0 {
+		t.Errorf("a run after the last one: got %+v, want nothing to do", s)
+	}
+}
