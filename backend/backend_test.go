@@ -100,7 +100,7 @@ func TestRangeResolve(t *testing.T) {
 func TestPermanent(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
-		backend.ErrNotExist, backend.ErrExist, backend.ErrFull, backend.ErrDenied, backend.ErrInvalid,
+		backend.ErrNotExist, backend.ErrExist, backend.ErrFull, backend.ErrUnusable, backend.ErrDenied, backend.ErrInvalid,
 		backend.ErrConflict, backend.ErrUnknown, &backend.ShortError{},
 	} {
 		if !backend.Permanent(fmt.Errorf("get k: %w", err)) {

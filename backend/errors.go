@@ -17,6 +17,10 @@ var (
 	ErrFull = errors.New("store is full")
 	// ErrUnavailable: the store cannot be reached, or its root is missing.
 	ErrUnavailable = errors.New("store is unavailable")
+	// ErrUnusable: whoever was reached cannot serve before a person changes
+	// something: the place in it is missing or is not the store's, the address
+	// is somebody else's, or a request asks for what it does not have.
+	ErrUnusable = errors.New("store cannot be used")
 	// ErrDenied: the store was reached and refuses access.
 	ErrDenied = errors.New("access denied")
 	// ErrInvalid: a key, prefix, range or value breaks the contract. It is the
@@ -42,7 +46,7 @@ func (e *ShortError) Error() string {
 // for the caller to look at: a store's own time-outs are not permanent.
 func Permanent(err error) bool {
 	for _, permanent := range []error{
-		ErrNotExist, ErrExist, ErrFull, ErrDenied, ErrInvalid, ErrConflict, ErrUnknown,
+		ErrNotExist, ErrExist, ErrFull, ErrUnusable, ErrDenied, ErrInvalid, ErrConflict, ErrUnknown,
 	} {
 		if errors.Is(err, permanent) {
 			return true

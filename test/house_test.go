@@ -35,6 +35,8 @@ var arrows = map[string][]string{
 	"backend/versions":    {"backend"},
 	"backend/local":       {"backend", "backend/versions"},
 	"backend/retry":       {"backend"},
+	"backend/s3":          {"backend"},
+	"backend/probe":       {"backend"}, // any store's register
 	"backend/backendtest": {"backend"},
 
 	// Where chunks are, in files of its own: it never asks a store.
@@ -60,7 +62,7 @@ var arrows = map[string][]string{
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
 
 	// What a person types. The only place that picks a store.
-	"cmd/cairn": {"backend", "backend/local", "backend/retry", "locking", "objects", "objects/archive", "objects/crypt",
+	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "locking", "objects", "objects/archive", "objects/crypt",
 		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
 		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
 }
@@ -82,6 +84,13 @@ var rooms = map[string][]string{
 	"github.com/zeebo/xxh3":                {"index", "objects/archive", "objects/pack"},
 	"golang.org/x/sync/errgroup":           {"locking", "pipeline/backup", "pipeline/check", "pipeline/compact", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
 	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/restore", "pipeline/walk"},
+
+	"github.com/aws/aws-sdk-go-v2/aws":             {"backend/s3"},
+	"github.com/aws/aws-sdk-go-v2/config":          {"backend/s3"},
+	"github.com/minio/minio-go/v7":                 {"backend/s3"},
+	"github.com/minio/minio-go/v7/pkg/credentials": {"backend/s3"},
+	"github.com/minio/minio-go/v7/pkg/encrypt":     {"backend/s3"},
+	"github.com/minio/minio-go/v7/pkg/s3utils":     {"backend/s3"},
 }
 
 // noIO names packages of the standard library that reach outside the process:

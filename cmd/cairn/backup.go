@@ -173,7 +173,7 @@ func (g *globals) openOrCreate(ctx context.Context, create bool) (*session, erro
 		}
 		s.keyFile = p.defaultKey()
 	}
-	if err := g.create(ctx, loc, s, crypt.DefaultKDF()); err != nil {
+	if err := g.create(ctx, loc, s, crypt.DefaultKDF(), making{}); err != nil {
 		return nil, err
 	}
 	if embedded && s.keyFile != "" {
@@ -195,7 +195,7 @@ func newBackupRun(g *globals, v *session, roots []walk.Root, names names) *backu
 	r := &backupRun{g: g, v: v, progress: new(backup.Progress), begun: time.Now()}
 	_, zone := names.time.Zone()
 	r.options = backup.Options{
-		Roots: roots, Now: time.Now, Progress: r.progress,
+		Roots: roots, Now: time.Now, Progress: r.progress, PackTarget: v.location.packSize(),
 		Walk: walk.Options{Skip: v.own()},
 		Archive: record.Archive{
 			Name: names.archive(v), Host: names.host, User: names.user, Start: names.start,

@@ -16,6 +16,9 @@ import (
 // initCmd creates a repository.
 type initCmd struct {
 	KDF string `enum:"default,strong" default:"default" placeholder:"COST" help:"How costly it is to try a passphrase: default (64 MiB of memory, about 0.2 s) or strong (1 GiB). Of no use with --key-file."`
+
+	CreateBucket bool `help:"Make the bucket too, if it is missing."`
+	SingleWriter bool `help:"Go on although the store cannot keep two writers apart: you promise that only one cairn at a time will ever write there."`
 }
 
 // Help implements kong's longer help.
@@ -26,6 +29,10 @@ own outside the repository:
 
     cairn -r /mnt/backup/cairn init
     cairn -r /mnt/backup/cairn --key-file ~/cairn.key init
+    cairn -r s3://my-bucket/cairn init
+
+In a bucket, nothing else may lie below the prefix. Stores are tried first:
+whether they keep two writers apart that meet.
 
 Without passphrase or key file nobody can read the backups, you included.`
 }
@@ -40,7 +47,7 @@ func (c *initCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	return g.create(ctx, loc, s, c.kdf())
+	return g.create(ctx, loc, s, c.kdf(), making{bucket: c.CreateBucket, alone: c.SingleWriter})
 }
 
 func (c *initCmd) kdf() crypt.KDF {
@@ -51,8 +58,8 @@ func (c *initCmd) kdf() crypt.KDF {
 }
 
 // create makes a repository at loc, protected by s, and says where it is.
-func (g *globals) create(ctx context.Context, loc location, s secret, kdf crypt.KDF) error {
-	if err := checkLocation(ctx, loc); err != nil {
+func (g *globals) create(ctx context.Context, loc location, s secret, kdf crypt.KDF, m making) error {
+	if err := checkLocation(ctx, loc, m); err != nil {
 		return err // before a passphrase is asked for
 	}
 	o := repository.InitOptions{KDF: kdf, Created: time.Now(), Label: "made by cairn init"}
@@ -68,7 +75,7 @@ func (g *globals) create(ctx context.Context, loc location, s secret, kdf crypt.
 			return errors.New("the passphrase is empty; nothing was created")
 		}
 	}
-	store, err := createStore(ctx, loc)
+	store, err := createStore(ctx, loc, m)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"cairn/backend"
 	"cairn/backend/local"
 	"cairn/backend/retry"
+	"cairn/backend/s3"
 	"cairn/locking"
 	"cairn/pipeline/repository"
 )
@@ -24,12 +25,16 @@ type location interface {
 	String() string
 	// find tells what is there.
 	find(ctx context.Context) (found, error)
-	// create makes what open needs, in a location that holds nothing foreign.
-	create(ctx context.Context) error
+	// create makes a store, if need be, in a location that holds nothing
+	// foreign, and opens it.
+	create(ctx context.Context, m making) (repository.Store, error)
 	// open opens the store, whose caller closes it. Where one look tells that
 	// there is no repository, it answers ErrNotFound; elsewhere opening the
 	// repository will, and open spares the request.
 	open(ctx context.Context) (repository.Store, error)
+	// packSize returns how large packs of data should be there, in bytes; 0 is
+	// the usual size.
+	packSize() int
 	// directory returns where on this machine the repository lies, so that no
 	// backup takes it in; empty if it lies elsewhere.
 	directory() string
@@ -44,7 +49,14 @@ const (
 	nothing found = iota
 	ours
 	foreign
+	noBucket // and so nothing, but what would hold it is not there either
 )
+
+// making says what may be done to make a store. The zero value is cautious.
+type making struct {
+	bucket bool // make the bucket too
+	alone  bool // the user promises that only one process at a time will write
+}
 
 // location returns the repository that the command line or the environment
 // names, or else the default one.
@@ -60,11 +72,16 @@ func (g *globals) location() (location, error) {
 // or a directory. A colon before slashes is no part of any sensible path.
 func (g *globals) parseLocation(typed string) (location, error) {
 	scheme, _, isURL := strings.Cut(typed, "://")
-	if !isURL {
+	switch {
+	case strings.HasPrefix(scheme, "s3:"):
+		return nil, usage(errors.New("--repo: write s3://BUCKET/PREFIX for Amazon, and s3+https://HOST:PORT/BUCKET/PREFIX for others"))
+	case !isURL:
 		path, err := filepath.Abs(typed)
 		return directory(path), err
+	case s3.IsURL(scheme):
+		return g.parseBucket(typed)
 	}
-	return nil, usage(fmt.Errorf("--repo: %s:// is not a kind of store that this version knows; name a directory", scheme))
+	return nil, usage(fmt.Errorf("--repo: %s:// is not a kind of store that this version knows; name a directory, or s3://BUCKET/PREFIX", scheme))
 }
 
 // remoteStore is a store behind a network, before anything makes up for that.
@@ -95,26 +112,29 @@ func openStore(ctx context.Context, loc location) (repository.Store, error) {
 }
 
 // checkLocation makes sure that nothing of somebody else's is at loc.
-func checkLocation(ctx context.Context, loc location) error {
+func checkLocation(ctx context.Context, loc location, m making) error {
 	is, err := loc.find(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("create repository %s: %w", loc, err)
-	}
-	if is == foreign {
+	case is == foreign:
 		return fmt.Errorf("create repository %s: it holds something else; name an empty or a new place", loc)
+	case is == noBucket && !m.bucket:
+		return fmt.Errorf("create repository %s: there is no such bucket: look at the name, or make it with: cairn init --create-bucket", loc)
 	}
 	return nil
 }
 
 // createStore makes a store at loc, if need be, and opens it.
-func createStore(ctx context.Context, loc location) (repository.Store, error) {
-	if err := checkLocation(ctx, loc); err != nil {
+func createStore(ctx context.Context, loc location, m making) (repository.Store, error) {
+	if err := checkLocation(ctx, loc, m); err != nil {
 		return repository.Store{}, err
 	}
-	if err := loc.create(ctx); err != nil {
-		return repository.Store{}, fmt.Errorf("create repository %s: %w", loc, err)
+	s, err := loc.create(ctx, m)
+	if err != nil {
+		return s, fmt.Errorf("create repository %s: %w", loc, err)
 	}
-	return openStore(ctx, loc)
+	return s, nil
 }
 
 // directory is the location of a repository on a mounted file system: its
@@ -123,6 +143,7 @@ type directory string
 
 func (d directory) String() string    { return string(d) }
 func (d directory) directory() string { return string(d) }
+func (d directory) packSize() int     { return 0 }
 
 func (d directory) find(context.Context) (found, error) {
 	switch state, err := local.Inspect(string(d)); {
@@ -136,11 +157,14 @@ func (d directory) find(context.Context) (found, error) {
 	return nothing, nil
 }
 
-func (d directory) create(context.Context) error {
+func (d directory) create(ctx context.Context, _ making) (repository.Store, error) {
 	if err := os.MkdirAll(filepath.Dir(string(d)), 0o700); err != nil {
-		return err
+		return repository.Store{}, err
 	}
-	return local.Create(string(d))
+	if err := local.Create(string(d)); err != nil {
+		return repository.Store{}, err
+	}
+	return d.open(ctx)
 }
 
 func (d directory) open(ctx context.Context) (repository.Store, error) {

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"cairn/backend/probe"
+	"cairn/backend/s3"
+	"cairn/pipeline/repository"
+)
+
+const (
+	// bucketPackSize is how large packs of data in a bucket are, in bytes: every
+	// request costs money and a round trip.
+	bucketPackSize = 32 << 20
+	// packs is what the keys of packs begin with.
+	packs = "packs/"
+)
+
+// bucket is the location of a repository in a bucket of S3.
+type bucket struct {
+	g   *globals
+	url string // as it was typed; it has no secret in it
+	o   s3.Options
+}
+
+// parseBucket reads the URL of a place in a bucket.
+func (g *globals) parseBucket(typed string) (location, error) {
+	o, err := s3.Parse(typed)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--repo: %w", err))
+	}
+	o.ClassOf = packs
+	return &bucket{g: g, url: typed, o: o}, nil
+}
+
+func (b *bucket) String() string    { return b.url }
+func (b *bucket) directory() string { return "" }
+func (b *bucket) packSize() int     { return bucketPackSize }
+
+func (b *bucket) find(ctx context.Context) (found, error) {
+	s, err := s3.Open(ctx, b.o)
+	if err != nil {
+		return foreign, err
+	}
+	state, err := s.Inspect(ctx)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return foreign, err
+	}
+	switch state {
+	case s3.NoBucket:
+		return noBucket, nil
+	case s3.Empty:
+		return nothing, nil
+	case s3.Ours:
+		return ours, nil
+	}
+	return foreign, nil
+}
+
+func (b *bucket) open(ctx context.Context) (repository.Store, error) {
+	s, err := s3.Open(ctx, b.o)
+	if err != nil {
+		return repository.Store{}, err
+	}
+	return b.g.patient(s), nil
+}
+
+func (b *bucket) create(ctx context.Context, m making) (repository.Store, error) {
+	s, err := s3.Open(ctx, b.o)
+	if err != nil {
+		return repository.Store{}, err
+	}
+	o := b.o
+	o.Conditions, err = b.prepare(ctx, s, m)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return repository.Store{}, err
+	}
+	if s, err = s3.Open(ctx, o); err != nil {
+		return repository.Store{}, err
+	}
+	return b.g.patient(s), nil
+}
+
+// prepare makes the bucket, if it should, and a store in it, and finds out how
+// writers are kept apart there.
+func (b *bucket) prepare(ctx context.Context, s *s3.Store, m making) (s3.Conditions, error) {
+	state, err := s.Inspect(ctx)
+	if err == nil && state == s3.NoBucket && m.bucket {
+		err = s.CreateBucket(ctx)
+	}
+	if err != nil {
+		return s3.Conditional, err
+	}
+	verdict, err := probe.Run(ctx, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
+	switch {
+	case errors.Is(err, s3.ErrConditions):
+		verdict = probe.None
+	case err != nil:
+		return s3.Conditional, err
+	}
+	if verdict == probe.CAS {
+		return s3.Conditional, s.Create(ctx)
+	}
+	if !m.alone {
+		return s3.Conditional, fmt.Errorf("%w (%s): nothing was created; "+
+			"if only one cairn at a time will ever write there, --single-writer goes on without", errNotApart, verdict)
+	}
+	return s3.Unconditional, s.Create(ctx)
+}
+
+// errNotApart ends an init where two writers that meet would harm each other.
+var errNotApart = errors.New("this store ignores conditional requests: of two cairns that write at the same time, " +
+	"one would undo what the other has committed, and its archives would be lost")
