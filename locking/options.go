@@ -56,8 +56,8 @@ type mutants struct {
 // right outside of tests.
 type Timing struct {
 	TTL     time.Duration // of a lease: 5 min
-	MinPoll time.Duration // a waiter's first pause: 2 s
-	MaxPoll time.Duration // its longest: 15 s
+	MinPoll time.Duration // a waiter's shortest pause: 1/150 of TTL, 2 s
+	MaxPoll time.Duration // its longest: 1/20 of TTL, 15 s
 }
 
 // complete returns o with its defaults filled in.
@@ -67,8 +67,8 @@ func (o Options) complete() (Options, error) {
 	}
 	t := &o.Timing
 	setDefault(&t.TTL, 5*time.Minute)
-	setDefault(&t.MinPoll, 2*time.Second)
-	setDefault(&t.MaxPoll, max(t.MinPoll, 15*time.Second))
+	setDefault(&t.MinPoll, t.TTL/150)
+	setDefault(&t.MaxPoll, max(t.MinPoll, t.TTL/20))
 	if t.TTL < time.Millisecond || t.TTL > maxTTL || t.MinPoll < 0 || t.MaxPoll < t.MinPoll {
 		return o, fmt.Errorf("timing %+v is out of range", *t)
 	}

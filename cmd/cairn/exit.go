@@ -122,6 +122,10 @@ func (t *terminal) end(err error) int {
 	case errors.Is(err, errWarnings):
 		return exitWarnings
 	}
+	var command commandError
+	if errors.As(err, &command) {
+		return int(command)
+	}
 	code, hint := exitFailed, ""
 	for _, o := range outcomes {
 		if o.is(err) {

@@ -23,16 +23,20 @@ type cli struct {
 	LockWait       wait   `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
 	AcceptRollback bool   `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
 	JSON           bool   `name:"json" help:"Print results as JSON."`
+	TestTTL        wait   `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
 	Quiet          bool   `short:"q" help:"Print nothing but results, warnings and errors."`
 
-	Init    initCmd    `cmd:"" help:"Create a repository."`
-	Backup  backupCmd  `cmd:"" aliases:"create" help:"Make an archive of files and directories."`
-	List    listCmd    `cmd:"" aliases:"snapshots" help:"List the archives."`
-	Ls      lsCmd      `cmd:"" help:"List what is in an archive."`
-	Info    infoCmd    `cmd:"" help:"Describe the repository, or one archive."`
-	Restore restoreCmd `cmd:"" aliases:"extract" help:"Bring back an archive, or parts of it."`
-	Check   checkCmd   `cmd:"" help:"Check that the repository is whole."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Init     initCmd     `cmd:"" help:"Create a repository."`
+	Backup   backupCmd   `cmd:"" aliases:"create" help:"Make an archive of files and directories."`
+	List     listCmd     `cmd:"" aliases:"snapshots" help:"List the archives."`
+	Ls       lsCmd       `cmd:"" help:"List what is in an archive."`
+	Info     infoCmd     `cmd:"" help:"Describe the repository, or one archive."`
+	Restore  restoreCmd  `cmd:"" aliases:"extract" help:"Bring back an archive, or parts of it."`
+	Check    checkCmd    `cmd:"" help:"Check that the repository is whole."`
+	Lock     lockCmd     `cmd:"" help:"Show who writes to the repository, or take the lock away."`
+	WithLock withLockCmd `cmd:"" help:"Run a command while nobody writes to the repository."`
+	Config   configCmd   `cmd:"" help:"Show or change the settings of the repository."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 const description = `Encrypted, deduplicating backups.

@@ -156,18 +156,21 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 const commandShown = 200
 
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
+	timing, err := g.timing()
+	if err != nil {
+		return err
+	}
 	u, noKey := s.unlocker(ctx, g.term)
 	o := repository.Options{
 		Unlock: u, Location: v.location.String(), CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),
-		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting,
+		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting, Timing: timing,
 		Warn: func(err error) { v.warn(g.term, err) },
 	}
 	o.Host, o.User = identity()
 	if g.cli.AcceptRollback {
 		o.Rollback = locking.AcceptRollback
 	}
-	var err error
 	v.Repository, err = repository.Open(ctx, v.store, o)
 	if noKey != nil && errors.Is(err, repository.ErrNoKey) {
 		return noKey // why there is none; that there is a repository at all comes first
@@ -182,13 +185,25 @@ func (v *session) close(err *error) {
 
 // waiting says whom the run is waiting for.
 func (g *globals) waiting(w locking.Waiting) {
-	line := fmt.Sprintf("waiting for %s@%s, who writes to the repository since %s",
-		w.Holder.User, w.Holder.Host, w.Holder.Since.Local().Format("15:04:05"))
+	line := fmt.Sprintf("waiting for %s, who writes to the repository since %s (%s)",
+		who(w.Holder.User, w.Holder.Host), w.Holder.Since.Local().Format("15:04:05"), name(w.Holder.Command))
+	line += fmt.Sprintf("; place %d in the queue", w.Place)
 	if g.term.live {
-		g.term.status(line)
+		g.term.status(fmt.Sprintf("%s; silent for %s, stale after %s", line, took(w.Silent), took(w.Takeover)))
 	} else if w.Waited == 0 {
-		g.term.warn("%s", line)
+		g.term.warn("%s; stale after %s of silence", line, took(w.Takeover))
 	}
+}
+
+// timing returns how fast leases and polls go: as they are for people, or as
+// fast as a test asks for with --test-ttl. A lease that ends early is no danger,
+// for its holder queues again; it is only of no use to anybody else.
+func (g *globals) timing() (locking.Timing, error) {
+	ttl := time.Duration(g.cli.TestTTL)
+	if ttl != 0 && (ttl < 100*time.Millisecond || ttl > 5*time.Minute) {
+		return locking.Timing{}, usage(fmt.Errorf("--test-ttl is for tests, and from 100ms to 5m: not %s", ttl))
+	}
+	return locking.Timing{TTL: ttl}, nil
 }
 
 // identity returns this host's and this user's names, as far as they are known.

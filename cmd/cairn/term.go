@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -155,6 +158,25 @@ func count(n uint64, one string) string {
 		many = strings.TrimSuffix(one, "y") + "ies"
 	}
 	return humanize.Comma(int64(n)) + " " + many
+}
+
+// confirm asks a question on the terminal that only "y" and "yes" answer with yes.
+// Without a terminal it answers with an error.
+func (t *terminal) confirm(ctx context.Context, question string) (bool, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return false, errors.New("there is no terminal to ask on: nothing was changed; run it again with --yes")
+	}
+	defer tty.Close()
+	defer context.AfterFunc(ctx, func() { os.Exit(t.end(errInterrupted)) })()
+	t.clear()
+	fmt.Fprint(tty, question+" [y/N] ")
+	line, err := bufio.NewReader(tty).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("read answer: %w", err)
+	}
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes", nil
 }
 
 // took returns a duration for people.

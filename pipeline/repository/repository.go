@@ -50,6 +50,7 @@ type Options struct {
 	Host, User, Command string
 	Wait                time.Duration
 	Waiting             func(locking.Waiting) // may be nil
+	Timing              locking.Timing        // zero outside of tests
 }
 
 // Repository is an open repository. Its methods may be called concurrently
@@ -137,7 +138,7 @@ func (r *Repository) enterBy(ctx context.Context, e entrance) (entrance, error) 
 	r.chain, err = locking.New(locking.Options{
 		Register: r.store.Register, Records: r.store.Backend, Keys: r.Keys, Known: r.recallState(),
 		Witness: locking.NewWitness(filepath.Join(r.o.StateDir, r.Config.Repository.String())), Rollback: r.o.Rollback,
-		Self: locking.Self(), Look: locking.Look, Warn: r.warn,
+		Self: locking.Self(), Look: locking.Look, Warn: r.warn, Timing: r.o.Timing,
 	})
 	if err != nil {
 		return e, err
