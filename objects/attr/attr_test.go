@@ -44,10 +44,10 @@ func TestTrivial(t *testing.T) {
 		0o060: "owner@:rw-p----------:-------:deny,owner@:------aARWcCos:-------:allow,group@:rw-p--a-R-c--s:-------:allow," +
 			"everyone@:------a-R-c--s:-------:allow",
 	} {
-		if got := trivial(mode).String(); got != want {
+		if got := TrivialNFS4(mode).String(); got != want {
 			t.Errorf("mode %04o: got %s, want %s", mode, got, want)
 		}
-		if a := trivial(mode); !a.Trivial(mode) || a.Trivial(mode^1) || a[1:].Trivial(mode) {
+		if a := TrivialNFS4(mode); !a.Trivial(mode) || a.Trivial(mode^1) || a[1:].Trivial(mode) {
 			t.Errorf("mode %04o: it is not told apart", mode)
 		}
 	}

@@ -138,9 +138,10 @@ func (a NFS4ACL) String() string {
 
 // Trivial reports whether the ACL is the one that a file of this mode has when
 // nobody has given it another one (PSARC/2010/029, which FreeBSD follows).
-func (a NFS4ACL) Trivial(mode uint16) bool { return slices.Equal(a, trivial(mode)) }
+func (a NFS4ACL) Trivial(mode uint16) bool { return slices.Equal(a, TrivialNFS4(mode)) }
 
-func trivial(mode uint16) NFS4ACL {
+// TrivialNFS4 returns the ACL that is Trivial for a mode.
+func TrivialNFS4(mode uint16) NFS4ACL {
 	const (
 		read, write, execute = 0x1, 0x2 | 0x4, 0x20
 		all                  = 0x8 | 0x80 | 0x20000 | 0x100000  // read named attributes, attributes, ACL; synchronize

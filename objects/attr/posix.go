@@ -33,6 +33,13 @@ type PosixACL []PosixEntry
 // Minimal reports whether the ACL says nothing that a mode could not.
 func (a PosixACL) Minimal() bool { return len(a) == 3 }
 
+// MinimalPosix returns the ACL that says what a mode does.
+func MinimalPosix(mode uint16) PosixACL {
+	return PosixACL{
+		{Kind: UserObj, Perm: uint8(mode >> 6 & 7)}, {Kind: GroupObj, Perm: uint8(mode >> 3 & 7)}, {Kind: Other, Perm: uint8(mode & 7)},
+	}
+}
+
 // named reports whether entries of the kind name somebody.
 func (k PosixKind) named() bool { return k == User || k == Group }
 
