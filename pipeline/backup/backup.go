@@ -31,6 +31,7 @@ import (
 	"cairn/objects/chunker"
 	"cairn/objects/pack"
 	"cairn/objects/record"
+	"cairn/pipeline/fileattr"
 	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
 	"cairn/pipeline/walk"
@@ -47,6 +48,10 @@ type Options struct {
 	Walk    walk.Options   // what to leave out
 	Archive record.Archive // name, host, user, series and what else people say of it; Start zero: now
 	Now     func() time.Time
+
+	AccessTimes bool            // keep when files were last read
+	BirthTimes  bool            // keep when they were made, where the file system says so
+	Labels      fileattr.Labels // what to do with what the system itself writes to files
 
 	ReadAll          bool // read every file, whatever the previous archive says
 	IgnoreInode      bool // a file is unchanged whatever its inode: for network file systems
@@ -80,6 +85,7 @@ type run struct {
 	frameSize int
 	buffers   chan *buffer
 	progress  *Progress
+	names     *names
 	spill     *spill               // nil in a dry run
 	before    []repository.Archive // what the scan compares with; the scan's until it ends
 	skipped   bool                 // no archive was made, because nothing has changed
@@ -136,7 +142,7 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	r := &run{o: o, repo: repo, cut: cut, frameSize: int(repo.Config.FrameSize), progress: o.Progress}
+	r := &run{o: o, repo: repo, cut: cut, frameSize: int(repo.Config.FrameSize), progress: o.Progress, names: newNames()}
 	n := 2*readers + o.Workers
 	r.buffers = make(chan *buffer, n)
 	for range n {
@@ -212,7 +218,7 @@ func (r *run) fill(ctx context.Context) (archive.Root, error) {
 	if err != nil {
 		return archive.Root{}, err
 	}
-	r.spill = &spill{cut: r.cut, framer: framer}
+	r.spill = &spill{cut: r.cut, packer: r.packer, data: framer}
 	root, err := r.stages(ctx)
 	if err != nil {
 		return archive.Root{}, err
@@ -273,7 +279,7 @@ func (r *run) scan(ctx context.Context, s scan) error {
 	defer previous.close()
 	s.r, s.previous = r, previous
 	s.lists = archive.NewReader(archive.Root{}, r.repo.NewMetaReader().Fetch(ctx))
-	s.names, s.hasher, s.links = newNames(), r.repo.Keys.NewHasher(), map[walk.FileID]*linkSet{}
+	s.hasher, s.links = r.repo.Keys.NewHasher(), map[walk.FileID]*linkSet{}
 	return s.run(ctx)
 }
 

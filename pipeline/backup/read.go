@@ -23,6 +23,7 @@ type readResult struct {
 	failed  bool // could not be read; the warning was given
 	stat    walk.Stat
 	xattrs  []archive.Xattr
+	attrs   []archive.Attr
 	changed bool // it changed while it was being read, twice
 }
 
@@ -33,7 +34,7 @@ func (r *readResult) fill(e *archive.Entry) {
 	modified, changed := e.ModTime, e.ChangeTime
 	setStat(e, &r.stat)
 	e.Racy = e.Racy || e.ModTime != modified || e.ChangeTime != changed
-	e.Xattrs = r.xattrs
+	e.Xattrs, e.Attrs = r.xattrs, r.attrs
 	e.Changed = r.changed
 }
 
@@ -100,8 +101,9 @@ func (rd *reader) twice(ctx context.Context, b *bigJob) error {
 		}
 		b.result.stat = before
 		b.result.stat.Size = size
-		list, errs := walk.FileXattrs(f)
-		if b.result.xattrs, err = rd.r.xattrs(ctx, b.file.item.Source, list, errs); err != nil {
+		set, errs := walk.FileAttributes(f, &before, rd.r.o.Labels)
+		b.result.xattrs, b.result.attrs, err = rd.r.attributes(ctx, b.file.item.Source, set, errs)
+		if err != nil {
 			return err
 		}
 		if sameContent(&before, &after) {
@@ -115,6 +117,7 @@ func (rd *reader) twice(ctx context.Context, b *bigJob) error {
 		if err := send(ctx, b.segments, &segment{restart: true}); err != nil {
 			return err
 		}
+		after.AccessTime = before.AccessTime // ours is no access
 		before = after
 	}
 }

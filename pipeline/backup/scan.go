@@ -28,7 +28,6 @@ type scan struct {
 	r        *run
 	previous *previous
 	lists    *archive.Reader // of chunks
-	names    *names
 	hasher   *crypt.Hasher
 	links    map[walk.FileID]*linkSet
 	slots    chan<- []*slot
@@ -123,8 +122,10 @@ func (s *scan) nothing(ctx context.Context, item *walk.Item) error {
 // entry describes item, all but what must be read.
 func (s *scan) entry(item *walk.Item) *archive.Entry {
 	e := &archive.Entry{Path: item.Path}
+	e.HasAccessTime = s.r.o.AccessTimes
+	e.HasBirthTime = s.r.o.BirthTimes && item.Stat.BirthTime != walk.Time{}
 	setStat(e, &item.Stat)
-	e.Owner = s.names.owner(item.Stat.UID, item.Stat.GID)
+	e.Owner = s.r.names.owner(item.Stat.UID, item.Stat.GID)
 	e.Racy = racy(&item.Stat, s.r.o.Now())
 	return e
 }
@@ -145,8 +146,8 @@ func (s *scan) describe(ctx context.Context, e *archive.Entry, item *walk.Item) 
 			return err
 		}
 	}
-	list, errs := item.Xattrs()
-	e.Xattrs, err = s.r.xattrs(ctx, item.Source, list, errs)
+	set, errs := item.Attributes(s.r.o.Labels)
+	e.Xattrs, e.Attrs, err = s.r.attributes(ctx, item.Source, set, errs)
 	return err
 }
 

@@ -26,7 +26,7 @@ type slot struct {
 	old     *archive.Entry // what the archive before says, for Options.SkipUnchanged
 	implied bool           // a directory above a root
 
-	grown  bool // the batch found the file too large for it; written before the slot is ready
+	grown  bool // the batch found that the file is not for it; written before the slot is ready
 	failed bool // the entry is left out; written before the slot is ready
 }
 

@@ -5,13 +5,20 @@ import (
 	"cairn/pipeline/walk"
 )
 
-// setStat makes e describe what st says.
+// setStat makes e describe what st says. Of the times that need not be kept it
+// has those that e has.
 func setStat(e *archive.Entry, st *walk.Stat) {
 	e.Type = archive.Type(st.Type)
 	e.Mode = st.Mode
 	e.ModTime = archive.Time(st.ModTime)
 	e.ChangeTime = archive.Time(st.ChangeTime)
 	e.Inode = st.ID.Inode
+	if e.HasAccessTime {
+		e.AccessTime = archive.Time(st.AccessTime)
+	}
+	if e.HasBirthTime {
+		e.BirthTime = archive.Time(st.BirthTime)
+	}
 	switch st.Type {
 	case walk.File:
 		e.Size = uint64(st.Size)

@@ -98,8 +98,8 @@ func (w *worker) small(ctx context.Context, s *slot, src *source, o *opened) err
 		return nil
 	}
 	f, before := o.file, o.stat
-	if before.Size > smallFile {
-		s.grown = true // since the scan: the assembly has it read as a big one
+	if before.Size > smallFile || hasHole(f, before.Size) {
+		s.grown = true // or has holes that its stat does not show: the assembly has it read as a big one
 		return nil
 	}
 	for attempt := 0; ; attempt++ {
@@ -113,20 +113,21 @@ func (w *worker) small(ctx context.Context, s *slot, src *source, o *opened) err
 		}
 		same := sameContent(&before, &after) && int64(len(data)) == before.Size
 		if !same && attempt == 0 {
+			after.AccessTime = before.AccessTime // ours is no access
 			before = after
 			continue
 		}
 		data = data[:min(int64(len(data)), before.Size)]
 		before.Size = int64(len(data))
-		list, errs := walk.FileXattrs(f)
-		xattrs, err := w.r.xattrs(ctx, s.path, list, errs)
+		set, errs := walk.FileAttributes(f, &before, w.r.o.Labels)
+		xattrs, attrs, err := w.r.attributes(ctx, s.path, set, errs)
 		if err != nil {
 			return err
 		}
 		if !same {
 			w.r.warn(s.path, errChanged)
 		}
-		result := readResult{stat: before, xattrs: xattrs, changed: !same}
+		result := readResult{stat: before, xattrs: xattrs, attrs: attrs, changed: !same}
 		result.fill(s.entry)
 		return w.content(ctx, s.entry, data)
 	}
@@ -159,7 +160,7 @@ func (w *worker) content(ctx context.Context, e *archive.Entry, data []byte) err
 		e.Content = archive.InlineContent(append([]byte(nil), data...))
 		return nil
 	}
-	content, err := putBytes(ctx, w.framer, w.cut, data)
+	content, err := putBytes(ctx, w.framer, w.cut, data, nil)
 	if err != nil {
 		return &storeError{err}
 	}
@@ -167,8 +168,9 @@ func (w *worker) content(ctx context.Context, e *archive.Entry, data []byte) err
 	return nil
 }
 
-// putBytes stores data that is in memory, smallFile bytes at most.
-func putBytes(ctx context.Context, framer *packer.Framer, cut cutter, data []byte) (archive.Content, error) {
+// putBytes stores data that is in memory. Above smallFile bytes it may take put
+// for the list of its chunks.
+func putBytes(ctx context.Context, framer *packer.Framer, cut cutter, data []byte, put archive.Put) (archive.Content, error) {
 	var extents []archive.Extent
 	for len(data) > 0 {
 		n := cut.Cut(data)
@@ -179,6 +181,5 @@ func putBytes(ctx context.Context, framer *packer.Framer, cut cutter, data []byt
 		extents = append(extents, archive.Extent{Len: uint64(n), ID: id})
 		data = data[n:]
 	}
-	// So few chunks never spill into a list of their own.
-	return archive.PutContent(extents, nil)
+	return archive.PutContent(extents, put)
 }

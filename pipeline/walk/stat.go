@@ -1,6 +1,10 @@
 package walk
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"cairn/pipeline/fileattr"
+)
 
 func fstatat(directory int, name string, flags int, stat *Stat) error {
 	var st unix.Stat_t
@@ -34,6 +38,9 @@ func fromStat(st *unix.Stat_t) Stat {
 	addPlatform(st, &stat)
 	return stat
 }
+
+// forAttributes returns what reading attributes needs to know.
+func (s *Stat) forAttributes() fileattr.Stat { return fileattr.Stat{Mode: s.Mode, Flags: s.Flags} }
 
 func timeOf(t unix.Timespec) Time { return Time{Sec: int64(t.Sec), Nsec: uint32(t.Nsec)} }
 

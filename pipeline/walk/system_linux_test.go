@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cairn/pipeline/fileattr"
 )
 
 // Permissions mean nothing to root: the test runs itself as nobody.
@@ -93,24 +95,24 @@ func TestXattrs(t *testing.T) {
 		must(t, unix.Setxattr(top+path, "user.a", nil, 0))
 	}
 	for _, item := range collect(t, Options{}, top+"/./") {
-		list, problems := item.Xattrs()
-		checkXattrs(t, item, list, problems, big)
+		set, problems := item.Attributes(fileattr.LeaveLabels)
+		checkXattrs(t, item, set.Xattrs, problems, big)
 		if item.Stat.Type == File {
-			f, _, err := item.Open()
+			f, st, err := item.Open()
 			must(t, err)
-			list, problems = FileXattrs(f)
-			checkXattrs(t, item, list, problems, big)
+			set, problems = FileAttributes(f, &st, fileattr.LeaveLabels)
+			checkXattrs(t, item, set.Xattrs, problems, big)
 			must(t, f.Close())
 		}
 	}
 }
 
-func checkXattrs(t *testing.T, item *Item, list []Xattr, problems []error, big string) {
+func checkXattrs(t *testing.T, item *Item, list []fileattr.Xattr, problems []error, big string) {
 	t.Helper()
 	if len(problems) > 0 {
 		t.Error(problems)
 	}
-	var user []Xattr
+	var user []fileattr.Xattr
 	for _, x := range list {
 		if strings.HasPrefix(x.Name, "user.") {
 			user = append(user, x)

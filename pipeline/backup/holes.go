@@ -15,7 +15,7 @@ func nextData(f *os.File, at, size int64) (from, to int64, err error) {
 	switch {
 	case errors.Is(err, unix.ENXIO):
 		return size, size, nil
-	case errors.Is(err, unix.EINVAL):
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOTTY), errors.Is(err, unix.ENOTSUP):
 		return at, size, nil
 	case err != nil:
 		return 0, 0, err
@@ -25,4 +25,14 @@ func nextData(f *os.File, at, size int64) (from, to int64, err error) {
 		err, to = nil, size // cut short meanwhile: reading will tell
 	}
 	return min(from, size), min(to, size), err
+}
+
+// hasHole reports whether a file has a hole. What its stat says of blocks does
+// not tell: they may hold attributes.
+func hasHole(f *os.File, size int64) bool {
+	if size == 0 {
+		return false
+	}
+	end, err := f.Seek(0, unix.SEEK_HOLE)
+	return err == nil && end < size
 }
