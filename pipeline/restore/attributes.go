@@ -6,14 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"cairn/objects/archive"
-)
-
-const (
-	setuid = 0o4000
-	setgid = 0o2000
+	"cairn/objects/attr"
+	"cairn/pipeline/fileattr"
 )
 
 // attributes is what a file has besides its name and its content. It shares no
@@ -23,123 +18,140 @@ type attributes struct {
 	uid, gid     uint32 // on this host
 	mtime, atime archive.Time
 	xattrs       []archive.Xattr // none spilled
-	tags         []uint64        // of attributes that this version cannot restore
-	lost         bool            // an extended attribute is damaged in the archive, and counted
+	acls         []fileattr.ACL  // whose numbers are those of this host
+	flags        attr.Flags
+	unknown      []attr.Tag // of attributes that this version cannot restore
+	lost         bool       // an attribute is damaged in the archive, and counted
 }
 
-// attributesOf takes over what e says; spilled returns the bytes of a value
-// that is stored in chunks.
+// attributesOf takes over what e says, without the parts that are not wanted;
+// spilled returns the bytes of a value that is stored in chunks.
 func (r *run) attributesOf(e *archive.Entry, spilled func(*archive.Content) ([]byte, error)) attributes {
 	a := attributes{mode: e.Mode, mtime: e.ModTime, atime: e.ModTime}
 	a.uid, a.gid = r.owners.resolve(&e.Owner)
 	if e.HasAccessTime {
 		a.atime = e.AccessTime
 	}
-	for _, x := range e.Xattrs {
-		value := bytes.Clone(x.Value)
-		if x.Spilled != nil {
-			var err error
-			if value, err = spilled(x.Spilled); err != nil {
-				r.warn(e.Path, fmt.Errorf("read extended attribute %s: %w", x.Name, err))
-				if !a.lost && !errors.Is(err, errSpilled) {
-					a.lost = true
-					r.damaged(err)
-				}
-				continue
-			}
-		}
-		a.xattrs = append(a.xattrs, archive.Xattr{Name: strings.Clone(x.Name), Value: value})
+	for i := range e.Xattrs {
+		r.takeXattr(&a, e.Path, &e.Xattrs[i], spilled)
 	}
 	for _, x := range e.Attrs {
-		a.tags = append(a.tags, x.Tag)
+		r.takeAttr(&a, e.Path, attr.Tag(x.Tag), x.Value)
+	}
+	if r.o.Without&ACLs != 0 {
+		a.dropACLs()
 	}
 	return a
 }
 
+func (r *run) takeXattr(a *attributes, path string, x *archive.Xattr, spilled func(*archive.Content) ([]byte, error)) {
+	switch x.Name {
+	case attr.LinuxAccessACL: // as older archives have them
+		r.takePosix(a, path, x.Name, attr.AccessACL, x.Value, attr.PosixOfLinux)
+		return
+	case attr.LinuxDefaultACL:
+		r.takePosix(a, path, x.Name, attr.DefaultACL, x.Value, attr.PosixOfLinux)
+		return
+	}
+	if r.o.Without&Xattrs != 0 {
+		return
+	}
+	value := bytes.Clone(x.Value)
+	if x.Spilled != nil {
+		var err error
+		if value, err = spilled(x.Spilled); err != nil {
+			r.spoiled(a, path, "extended attribute "+x.Name, err)
+			return
+		}
+	}
+	a.xattrs = append(a.xattrs, archive.Xattr{Name: strings.Clone(x.Name), Value: value})
+}
+
+func (r *run) takeAttr(a *attributes, path string, tag attr.Tag, value []byte) {
+	switch tag {
+	case attr.AccessACL, attr.DefaultACL:
+		r.takePosix(a, path, tag.String(), tag, value, attr.DecodePosix)
+	case attr.NFS4:
+		acl, err := attr.DecodeNFS4(value)
+		r.takeACL(a, path, fileattr.ACL{Tag: tag, ACL: acl}, err)
+	case attr.Mac:
+		acl, err := attr.DecodeMac(value)
+		r.takeACL(a, path, fileattr.ACL{Tag: tag, ACL: acl}, err)
+	case attr.FileFlags:
+		if r.o.Without&Flags != 0 {
+			return
+		}
+		var err error
+		if a.flags, err = attr.DecodeFlags(value); err != nil {
+			r.spoiled(a, path, tag.String(), err)
+		}
+	default:
+		a.unknown = append(a.unknown, tag)
+	}
+}
+
+func (r *run) takePosix(
+	a *attributes, path, what string, tag attr.Tag, value []byte, decode func([]byte) (attr.PosixACL, error),
+) {
+	acl, err := decode(value)
+	if err != nil {
+		r.spoiled(a, path, what, err)
+		return
+	}
+	r.takeACL(a, path, fileattr.ACL{Tag: tag, ACL: acl}, nil)
+}
+
+func (r *run) takeACL(a *attributes, path string, acl fileattr.ACL, err error) {
+	if err != nil {
+		r.spoiled(a, path, acl.Tag.String(), err)
+		return
+	}
+	r.owners.complete(acl)
+	a.acls = append(a.acls, acl)
+}
+
+// spoiled reports an attribute that the archive does not give.
+func (r *run) spoiled(a *attributes, path, what string, err error) {
+	r.warn(path, fmt.Errorf("read %s: %w", what, err))
+	if !a.lost && !errors.Is(err, errSpilled) {
+		a.lost = true
+		r.damaged(err)
+	}
+}
+
+// dropACLs forgets the ACLs. With an access ACL the mode shows its mask in the
+// place of what the group may do: left so, the group would get more than it had.
+func (a *attributes) dropACLs() {
+	for _, acl := range a.acls {
+		if acl.Tag == attr.AccessACL {
+			a.mode = bareMode(a.mode, acl.ACL.(attr.PosixACL))
+		}
+	}
+	a.acls = nil
+}
+
+// bareMode returns what mode is of a file that does not get its ACL.
+func bareMode(mode uint16, acl attr.PosixACL) uint16 {
+	mask, group := uint8(7), uint8(0)
+	for _, e := range acl {
+		switch e.Kind {
+		case attr.Mask:
+			mask = e.Perm
+		case attr.GroupObj:
+			group = e.Perm
+		}
+	}
+	return mode&^0o070 | uint16(group&mask)<<3
+}
+
 // weight says how much memory a takes besides itself, bytes.
 func (a *attributes) weight() int {
-	n := 8 * len(a.tags)
+	n := 8 * len(a.unknown)
 	for i := range a.xattrs {
 		n += 64 + len(a.xattrs[i].Name) + len(a.xattrs[i].Value)
 	}
+	for _, acl := range a.acls {
+		n += 64 + 2*len(acl.Append(nil))
+	}
 	return n
-}
-
-// subject is what attributes are given to: the file called name in dir.
-type subject struct {
-	dir  int
-	name string
-	fd   int  // of the file; −1 where the system has none for its type
-	path bool // fd only names the file (Linux: O_PATH), or is −1
-	is   archive.Type
-}
-
-// settle gives s its attributes. What cannot be had is a warning: the content
-// is worth more than the attributes.
-//
-// The owner comes first, because changing it takes setuid bits and
-// capabilities away. The mode comes after the extended attributes, because a
-// file that may not be written takes none from anyone but root. The times come
-// last, because everything else may change them.
-func (r *run) settle(s subject, a *attributes, path func() string) {
-	mode := a.mode &^ r.chown(s, a, path)
-	for _, x := range a.xattrs {
-		if err := s.setXattr(x.Name, x.Value); err != nil {
-			r.warn(path(), fmt.Errorf("set extended attribute %s: %w", x.Name, err))
-		}
-	}
-	for _, tag := range a.tags {
-		r.warn(path(), fmt.Errorf("attribute %d is not restored: this version does not know it", tag))
-	}
-	if s.is != archive.Symlink { // which has none
-		if err := retry(func() error { return s.chmod(uint32(mode)) }); err != nil {
-			r.warn(path(), fmt.Errorf("set mode %04o: %w", mode, err))
-		}
-	}
-	if err := s.setTimes(a.atime, a.mtime); err != nil {
-		r.warn(path(), fmt.Errorf("set times: %w", err))
-	}
-}
-
-// chown gives s its owner and returns the mode bits that must not be set: a
-// program is setuid only for the owner it had.
-func (r *run) chown(s subject, a *attributes, path func() string) (drop uint16) {
-	if !r.owners.root {
-		if a.uid != r.owners.uid {
-			drop |= setuid
-		}
-		if a.gid != r.owners.gid {
-			drop |= setgid
-		}
-		if drop != 0 {
-			r.progress.OwnersSkipped.Add(1)
-		}
-	} else if err := retry(func() error { return s.chown(int(a.uid), int(a.gid)) }); err != nil {
-		drop = setuid | setgid
-		if errors.Is(err, unix.EPERM) {
-			r.progress.OwnersSkipped.Add(1) // root, but not of this file system
-		} else {
-			r.warn(path(), fmt.Errorf("set owner %d:%d: %w", a.uid, a.gid, err))
-		}
-	}
-	if s.is == archive.Dir {
-		return 0 // there the bits give nobody any right
-	}
-	return drop
-}
-
-func (s subject) setTimes(atime, mtime archive.Time) error {
-	var times [2]unix.Timespec
-	for i, t := range [2]archive.Time{atime, mtime} {
-		var err error
-		if times[i], err = unix.TimeToTimespec(t.Time()); err != nil {
-			return err // a year that this system does not have
-		}
-	}
-	return retry(func() error { return s.utimes(times[:]) })
-}
-
-// utimesByName is how times are set where it cannot be done by descriptor.
-func (s subject) utimesByName(times []unix.Timespec) error {
-	return unix.UtimesNanoAt(s.dir, s.name, times, unix.AT_SYMLINK_NOFOLLOW)
 }

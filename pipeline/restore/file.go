@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cairn/objects/archive"
+	"cairn/objects/attr"
+	"cairn/pipeline/fileattr"
 )
 
 const createFlags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
@@ -90,13 +92,19 @@ func (f *file) create(dir int) (name string, fd int, err error) {
 			return err
 		})
 	})
-	if err != nil || !f.dir.inherits {
-		return name, fd, err
-	}
-	if err := dropACL(fd); err != nil {
-		_ = unix.Close(fd) // empty
-		_ = unix.Unlinkat(dir, name, 0)
+	if err != nil {
 		return "", -1, err
+	}
+	s := subject{fileattr.File{Dir: dir, Name: name, FD: fd, Type: archive.File}}
+	if f.dir.inherits {
+		if err := s.DropInherited(); err != nil {
+			_ = unix.Close(fd) // empty
+			_ = unix.Unlinkat(dir, name, 0)
+			return "", -1, err
+		}
+	}
+	if storage := f.attrs.flags & attr.Storage; storage != 0 {
+		_ = s.ChangeFlags(storage, 0) // settle says what became of it
 	}
 	return name, fd, nil
 }
@@ -165,7 +173,7 @@ func (r *run) putWhole(f *file, p []byte) error {
 		return err
 	}
 	err = pwriteAll(fd, p, 0)
-	if err == nil && f.link != nil {
+	if err == nil && f.needsID() {
 		f.h.id, err = identify(fd)
 	}
 	if err != nil {
@@ -207,12 +215,24 @@ func (r *run) putPieces(f *file) error {
 // publish gives a complete file its attributes and its name. It closes fd in
 // any case.
 func (r *run) publish(f *file, dir int, temp string, fd int, close func() error) error {
-	r.settle(subject{dir: dir, name: temp, fd: fd, is: archive.File}, &f.attrs, f.path)
+	r.settle(subject{fileattr.File{Dir: dir, Name: temp, FD: fd, Type: archive.File}}, &f.attrs, f.path)
 	if err := close(); err != nil {
 		return err // some file systems tell only now that there was no room
 	}
-	return rename(dir, temp, f.name)
+	return r.place(f, dir, temp)
 }
+
+// place gives a file its name, and the flags that keep it.
+func (r *run) place(f *file, dir int, temp string) error {
+	if err := r.rename(dir, temp, f.name); err != nil {
+		return err
+	}
+	r.protect(f)
+	return nil
+}
+
+// needsID reports whether f must be known again under its name.
+func (f *file) needsID() bool { return f.link != nil || f.attrs.flags&attr.Protective != 0 }
 
 // putNode makes a symlink, a device or a fifo.
 func (r *run) putNode(f *file) error {
@@ -228,15 +248,34 @@ func (r *run) putNode(f *file) error {
 		return makeNode(dir, name, format(f.is)|0o600, f.node.major, f.node.minor)
 	})
 	if err != nil {
-		return err
+		return r.nodeRefused(f, err)
 	}
 	if err = r.settleNode(f, dir, temp); err == nil {
-		err = rename(dir, temp, f.name)
+		err = r.place(f, dir, temp)
 	}
 	if err != nil {
 		_ = unix.Unlinkat(dir, temp, 0) // at worst a name with TempPrefix is left
 	}
 	return err
+}
+
+// errNode says that this system has no call for it.
+var errNode = errors.New("devices and fifos are not restored on this system")
+
+// nodeRefused returns what it means that f could not be made: for a device or a
+// fifo a Lack, if others will not be made either.
+func (r *run) nodeRefused(f *file, err error) error {
+	switch {
+	case f.is == archive.Symlink:
+		return err
+	case errors.Is(err, unix.EPERM):
+		r.lack(Nodes, Forbidden, f.path(), f.is.String())
+	case fileattr.Unsupported(err), errors.Is(err, errNode):
+		r.lack(Nodes, Unsupported, f.path(), f.is.String())
+	default:
+		return err
+	}
+	return errLacking
 }
 
 func (r *run) settleNode(f *file, dir int, temp string) error {
@@ -245,7 +284,7 @@ func (r *run) settleNode(f *file, dir int, temp string) error {
 		return err
 	}
 	defer s.close()
-	if f.link != nil {
+	if f.needsID() {
 		if f.h.id, err = identifyName(dir, temp); err != nil {
 			return err
 		}
@@ -269,15 +308,6 @@ func format(t archive.Type) uint32 {
 		return unix.S_IFDIR
 	}
 	return unix.S_IFREG
-}
-
-// rename gives a file its name, in the place of another file if need be, but
-// never of a directory.
-func rename(dir int, from, to string) error {
-	if !safeName(to) {
-		return errName
-	}
-	return retry(func() error { return unix.Renameat(dir, from, dir, to) })
 }
 
 func identifyName(dir int, name string) (fileID, error) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cairn/objects/archive"
+	"cairn/objects/attr"
 )
 
 // linkSet is a set of hard links. Its first member is restored like any file,
@@ -17,6 +18,16 @@ type linkSet struct {
 	first   *file   // what others are linked to; nil: none yet, or it failed
 	placed  bool    // first has its name
 	waiting []*file // for first to be placed
+
+	guarded *file // whose flags, which are protective, the set gets when all its names are made; nil: none
+	flags   attr.Flags
+}
+
+// guard says that f, the first one, has flags that forbid linking to it.
+func (s *linkSet) guard(f *file, flags attr.Flags) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guarded, s.flags = f, flags
 }
 
 // join makes f a member of its set. It is the first one, or linked now, or
@@ -79,7 +90,7 @@ func (r *run) putLink(f *file) error {
 		err = errNotFirst // someone else has put another file there
 	}
 	if err == nil {
-		err = rename(to, temp, f.name)
+		err = r.rename(to, temp, f.name)
 	}
 	// Of two names of one file rename leaves both.
 	_ = unix.Unlinkat(to, temp, 0)

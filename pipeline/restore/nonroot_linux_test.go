@@ -4,10 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
 	"cairn/objects/archive"
+	"cairn/objects/attr"
 	"cairn/pipeline/restore"
 )
 
@@ -49,15 +51,22 @@ func withoutRoot(t *testing.T, dir string) {
 	s := newStore(t)
 	mine := archive.Owner{UID: 65534, GID: 65534}
 	other := archive.Owner{UID: 0, GID: 65534, User: "root"}
-	xattrs := []archive.Xattr{{Name: "user.a", Value: []byte("x")}}
+	xattrs := []archive.Xattr{{Name: "trusted.t", Value: []byte("x")}, {Name: "user.a", Value: []byte("x")}}
+	flags := []archive.Attr{{Tag: uint64(attr.FileFlags), Value: (attr.NoDump | attr.Immutable).Append(nil)}}
 	s.add(archive.Entry{Path: "d", Type: archive.Dir, Mode: 0o555, Owner: mine})
-	s.add(archive.Entry{Path: "d/mine", Mode: 0o6444, Owner: mine, Content: s.content(noise(1, 1000)), Xattrs: xattrs})
+	s.add(archive.Entry{Path: "d/mine", Mode: 0o6444, Owner: mine, Content: s.content(noise(1, 1000)), Xattrs: xattrs, Attrs: flags})
 	s.add(archive.Entry{Path: "d/other", Mode: 0o6755, Owner: other, Content: s.content(noise(2, 1000))})
 	s.add(archive.Entry{Path: "d/null", Type: archive.CharDevice, Major: 1, Minor: 3, Mode: 0o666, Owner: mine})
 	target := filepath.Join(dir, "target")
 	for range 2 { // d is closed the second time
 		_, sum, w := run(t, s, restore.Options{Target: target})
-		if sum.OwnersSkipped != 1 || sum.Failed != 1 || len(w.paths) != 1 || w.paths[0] != "d/null" {
+		lacks := []restore.Lack{
+			{Part: restore.Owners, Why: restore.Forbidden, Count: 1, Path: "d/other"},
+			{Part: restore.Xattrs, Why: restore.Forbidden, Count: 1, Path: "d/mine", Detail: "extended attribute trusted.t"},
+			{Part: restore.Flags, Why: restore.Forbidden, Count: 1, Path: "d/mine", Detail: "flag immutable"},
+			{Part: restore.Nodes, Why: restore.Forbidden, Count: 1, Path: "d/null", Detail: "character device"},
+		}
+		if !slices.Equal(sum.Lacks, lacks) || sum.Failed != 1 || len(w.paths) != 0 {
 			t.Errorf("got %+v and\n%s", sum, w)
 		}
 		for path, mode := range map[string]uint32{"d": 0o555, "d/mine": 0o6444, "d/other": 0o2755} {

@@ -5,6 +5,7 @@ import (
 
 	"cairn/backend"
 	"cairn/objects/archive"
+	"cairn/objects/attr"
 )
 
 // begun remembers that f has, or will have, a temporary file.
@@ -47,7 +48,9 @@ func (r *run) giveUp(f *file, err error) (first bool) {
 		return false
 	}
 	r.progress.Failed.Add(1)
-	r.warn(f.path(), err)
+	if !errors.Is(err, errLacking) {
+		r.warn(f.path(), err)
+	}
 	return true
 }
 
@@ -126,7 +129,7 @@ func (r *run) done(d *dir) error {
 				if fatal(err) {
 					return err
 				}
-				r.warn(d.parent.path(d.name), err)
+				r.warn(d.own(), err)
 			}
 			r.progress.Dirs.Add(1)
 		}
@@ -137,7 +140,8 @@ func (r *run) done(d *dir) error {
 
 // finishDir gives a directory its attributes after everything in it.
 func (r *run) finishDir(d *dir) error {
-	if d.attrs == nil {
+	protective := d.lower()
+	if d.attrs == nil && protective == 0 {
 		return nil
 	}
 	parent, err := d.parent.acquire()
@@ -149,9 +153,15 @@ func (r *run) finishDir(d *dir) error {
 	if err != nil {
 		return err
 	}
-	s := subject{dir: parent, name: d.name, fd: fd, is: archive.Dir}
-	r.settle(s, d.attrs, func() string { return d.parent.path(d.name) })
-	d.attrs = nil // a hard link may keep d
+	s := d.subject(parent, fd)
+	if d.attrs != nil {
+		r.settle(s, d.attrs, d.own)
+		if r.o.Without&Flags == 0 {
+			protective = d.attrs.flags & attr.Protective
+		}
+		d.attrs = nil // a hard link may keep d
+	}
+	r.setFlags(s, protective, d.own)
 	d.release()
 	return r.tree.fds.forget(&d.h)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"cairn/objects/archive"
+	"cairn/objects/attr"
 )
 
 // namesKept bounds the names that owners remembers of each kind.
@@ -35,6 +36,35 @@ func newOwners(numeric bool) *owners {
 		root: uid == 0, uid: uint32(uid), gid: uint32(os.Getegid()), numeric: numeric,
 		users: make(map[string]found), groups: make(map[string]found),
 	}
+}
+
+// foreign returns the mode bits that a file must not have that is not given to
+// its owner: it is ours then.
+func (o *owners) foreign(a *attributes) (drop uint16) {
+	if a.uid != o.uid {
+		drop |= setuid
+	}
+	if a.gid != o.gid {
+		drop |= setgid
+	}
+	return drop
+}
+
+// complete makes the numbers of an ACL those of this host, as resolve does.
+func (o *owners) complete(acl attr.ACL) {
+	if o.numeric {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	number := func(known map[string]found, lookup func(string) (string, error)) func(*attr.Who) {
+		return func(w *attr.Who) {
+			if f := cached(known, w.Name, lookup); f.ok {
+				w.ID = f.id
+			}
+		}
+	}
+	acl.Named(number(o.users, lookupUser), number(o.groups, lookupGroup))
 }
 
 func (o *owners) resolve(a *archive.Owner) (uid, gid uint32) {

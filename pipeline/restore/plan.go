@@ -17,7 +17,7 @@ const (
 
 	// spilledMax is how long an extended attribute may be, bytes. No system
 	// that takes larger ones is supported.
-	spilledMax = 1 << 20
+	spilledMax = 16 << 20
 
 	partialSuffix = ".partial"
 )
@@ -64,7 +64,11 @@ func (r *run) plan(ctx context.Context, root archive.Root, jobs chan<- job) erro
 	if err := p.leave(1); err != nil {
 		return err
 	}
-	return p.rest(ctx)
+	if err := p.rest(ctx); err != nil {
+		return err
+	}
+	p.guardLinks()
+	return nil
 }
 
 // stretch plans the entries from a path on, to the end or to where jumping is

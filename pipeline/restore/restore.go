@@ -57,7 +57,8 @@ type Options struct {
 	// each entry, in the archive's order, but not below what was skipped.
 	Select func(path string, is archive.Type) Choice
 
-	NumericOwners bool // owners by number, whatever their names are here
+	Without       Part // what is not restored of entries
+	NumericOwners bool // owners, and those whom ACLs name, by number, whatever their names are here
 	Partial       bool // restore files that were cut short, as name.partial
 
 	// ReadMax is how many bytes of a pack one read asks for, unless a single
@@ -82,7 +83,6 @@ type Progress struct {
 	Failed              atomic.Uint64 // entries that are not in place
 	Damaged             atomic.Uint64 // entries that the source could not give whole; mostly of Failed, some lack an attribute
 	Warnings            atomic.Uint64 // everything Warn was told, failures included
-	OwnersSkipped       atomic.Uint64 // entries that we may not give to their owner
 }
 
 // Summary is what a finished restore did.
@@ -92,8 +92,8 @@ type Summary struct {
 	Bytes               uint64
 	Fetched, Reads      uint64
 	Failed, Warnings    uint64
-	Damaged             uint64 // entries that the source could not give whole
-	OwnersSkipped       uint64
+	Damaged             uint64        // entries that the source could not give whole
+	Lacks               []Lack        // what many entries are not restored with, for one reason each
 	Sync                time.Duration // of the wait for the disk at the end
 }
 
@@ -110,6 +110,7 @@ type run struct {
 	mu         sync.Mutex
 	redo       []*file            // guarded by mu: to be planned once more
 	unfinished map[*file]struct{} // guarded by mu: with a temporary file
+	lacks      map[lackKey]*Lack  // guarded by mu
 
 	warning sync.Mutex // held while Warn is called
 }
@@ -143,13 +144,17 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	r := &run{
 		source: source, o: o, tree: tree, progress: o.Progress,
 		owners: newOwners(o.NumericOwners), unfinished: make(map[*file]struct{}),
-		free: make(chan *window, windows),
+		lacks: make(map[lackKey]*Lack), free: make(chan *window, windows),
 	}
 	for range windows {
 		r.free <- newWindow()
 	}
-	if err := r.restore(ctx, root); err != nil {
+	err = r.restore(ctx, root)
+	if err != nil {
 		r.cleanUp()
+	}
+	r.lowerAll()
+	if err != nil {
 		return r.summary(), fmt.Errorf("restore to %s: %w", o.Target, explain(err))
 	}
 	begun := time.Now()
@@ -211,6 +216,6 @@ func (r *run) summary() Summary {
 		Files: p.Files.Load(), Dirs: p.Dirs.Load(), Others: p.Others.Load(), Links: p.Links.Load(),
 		Bytes: p.Bytes.Load(), Fetched: p.Fetched.Load(), Reads: p.Reads.Load(),
 		Failed: p.Failed.Load(), Warnings: p.Warnings.Load(),
-		Damaged: p.Damaged.Load(), OwnersSkipped: p.OwnersSkipped.Load(),
+		Damaged: p.Damaged.Load(), Lacks: r.allLacks(),
 	}
 }

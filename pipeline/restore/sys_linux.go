@@ -7,11 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cairn/objects/archive"
-)
-
-const (
-	accessACL  = "system.posix_acl_access"
-	defaultACL = "system.posix_acl_default"
+	"cairn/pipeline/fileattr"
 )
 
 // syncFilesystem returns when everything written to the file system that fd
@@ -29,7 +25,7 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	if err != nil {
 		return subject{}, err
 	}
-	s := subject{dir: dir, name: name, fd: fd, path: true, is: is}
+	s := subject{fileattr.File{Dir: dir, Name: name, FD: fd, ByName: true, Type: is}}
 	// Whoever may write to the directory could have put a link to someone
 	// else's file there; that must not be given away.
 	var st unix.Stat_t
@@ -43,55 +39,30 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	return s, nil
 }
 
-func (s subject) close() { _ = closeIfOpen(s.fd) } // nothing is written through it
+func (s subject) close() { _ = closeIfOpen(s.FD) } // nothing is written through it
 
 // link is another name for what fd names.
-func (s subject) link() string { return "/proc/self/fd/" + strconv.Itoa(s.fd) }
+func (s subject) link() string { return "/proc/self/fd/" + strconv.Itoa(s.FD) }
 
 func (s subject) chown(uid, gid int) error {
-	return unix.Fchownat(s.fd, "", uid, gid, unix.AT_EMPTY_PATH)
+	return unix.Fchownat(s.FD, "", uid, gid, unix.AT_EMPTY_PATH)
 }
 
 func (s subject) chmod(mode uint32) error {
-	if s.path {
+	if s.ByName {
 		return unix.Chmod(s.link(), mode)
 	}
-	return unix.Fchmod(s.fd, mode)
+	return unix.Fchmod(s.FD, mode)
 }
 
 func (s subject) utimes(times []unix.Timespec) error {
-	err := unix.UtimesNanoAt(s.fd, "", times, unix.AT_EMPTY_PATH)
+	err := unix.UtimesNanoAt(s.FD, "", times, unix.AT_EMPTY_PATH)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // before Linux 5.8
 		return s.utimesByName(times)
 	}
 	return err
 }
 
-func (s subject) setXattr(name string, value []byte) error {
-	if s.path {
-		return unix.Setxattr(s.link(), name, value, 0)
-	}
-	return unix.Fsetxattr(s.fd, name, value, 0)
-}
-
 func makeNode(dir int, name string, mode uint32, major, minor uint32) error {
 	return unix.Mknodat(dir, name, mode, int(unix.Mkdev(major, minor)))
-}
-
-// inheritsACL reports whether what is made in the directory gets an ACL from
-// it.
-func inheritsACL(dir int) bool {
-	n, err := unix.Fgetxattr(dir, defaultACL, nil)
-	return err == nil && n > 0
-}
-
-// dropACL takes away what a new file or directory inherited.
-func dropACL(fd int) error {
-	for _, name := range []string{accessACL, defaultACL} {
-		err := unix.Fremovexattr(fd, name)
-		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.EACCES) {
-			return err
-		}
-	}
-	return nil
 }

@@ -3,14 +3,11 @@
 package restore
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
 
 	"cairn/objects/archive"
+	"cairn/pipeline/fileattr"
 )
-
-var errXattr = errors.New("not restored on this system")
 
 // syncFilesystem starts writing everything to disk. These systems have no call
 // that waits for it and covers a whole file system, so that a power failure
@@ -26,29 +23,23 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	if uint32(st.Mode)&unix.S_IFMT != format(is) || st.Nlink != 1 {
 		return subject{}, errReplaced
 	}
-	return subject{dir: dir, name: name, fd: -1, path: true, is: is}, nil
+	return subject{fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}, nil
 }
 
-func (s subject) close() {}
+func (s subject) close() { _ = closeIfOpen(s.FD) } // opened for reading
 
 func (s subject) chown(uid, gid int) error {
-	if s.path {
-		return unix.Fchownat(s.dir, s.name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+	if s.ByName {
+		return unix.Fchownat(s.Dir, s.Name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return unix.Fchown(s.fd, uid, gid)
+	return unix.Fchown(s.FD, uid, gid)
 }
 
 func (s subject) chmod(mode uint32) error {
-	if s.path {
-		return unix.Fchmodat(s.dir, s.name, mode, unix.AT_SYMLINK_NOFOLLOW)
+	if s.ByName {
+		return unix.Fchmodat(s.Dir, s.Name, mode, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return unix.Fchmod(s.fd, mode)
+	return unix.Fchmod(s.FD, mode)
 }
 
 func (s subject) utimes(times []unix.Timespec) error { return s.utimesByName(times) }
-
-func (s subject) setXattr(string, []byte) error { return errXattr }
-
-func inheritsACL(int) bool { return false }
-
-func dropACL(int) error { return nil }

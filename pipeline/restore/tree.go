@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"cairn/objects/attr"
 )
 
 // openLimit is how many directories and unfinished files are held open.
@@ -34,7 +36,8 @@ type tree struct {
 	temps atomic.Uint64 // temporary names given out
 
 	mu      sync.Mutex
-	devices map[uint64]int // guarded by mu: file systems written to, a descriptor on each
+	devices map[uint64]int      // guarded by mu: file systems written to, a descriptor on each
+	lifted  map[*dir]attr.Flags // guarded by mu: what lift took
 }
 
 // openTree opens the target, which is made if it is missing. Symbolic links in
@@ -54,14 +57,15 @@ func openTree(target string) (*tree, error) {
 	t := &tree{
 		fds:     descriptors{limit: openLimit},
 		temp:    TempPrefix + strings.ToLower(rand.Text()[:12]) + "-",
-		devices: make(map[uint64]int),
+		devices: make(map[uint64]int), lifted: make(map[*dir]attr.Flags),
 	}
 	t.fds.idle.Init()
 	t.root = &dir{tree: t, h: handle{fd: fd, pins: 1}} // pinned for good
 	t.root.pending.Store(1)
 	id, err := identify(fd)
 	if err == nil {
-		t.root.inherits = inheritsACL(fd)
+		t.root.lift(fd)
+		t.root.inherits = t.root.subject(-1, fd).Inherits()
 		err = t.note(fd, id)
 	}
 	if err != nil {
@@ -147,6 +151,14 @@ func (d *dir) path(name string) string {
 	return string(b)
 }
 
+// own returns the path of d itself.
+func (d *dir) own() string {
+	if d.parent == nil {
+		return "."
+	}
+	return d.parent.path(d.name)
+}
+
 func (d *dir) handle() *handle { return &d.h }
 
 // acquire returns an open descriptor of d that stays open until release.
@@ -218,9 +230,10 @@ func (d *dir) prepare(fd int, made bool) error {
 		return nil // nothing to inherit, and on its parent's file system
 	}
 	if made {
-		return dropACL(fd)
+		return d.subject(-1, fd).DropInherited()
 	}
-	d.inherits = inheritsACL(fd)
+	d.lift(fd)
+	d.inherits = d.subject(-1, fd).Inherits()
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return err
@@ -249,7 +262,11 @@ func makeDir(parent int, name string, choice Choice) (made bool, err error) {
 	if choice != Take {
 		return false, errInTheWay
 	}
-	if err := unix.Unlinkat(parent, name, 0); err != nil {
+	err = unix.Unlinkat(parent, name, 0)
+	if errors.Is(err, unix.EPERM) && unprotect(parent, name) {
+		err = unix.Unlinkat(parent, name, 0)
+	}
+	if err != nil {
 		return false, err
 	}
 	err = unix.Mkdirat(parent, name, 0o700)
