@@ -47,23 +47,25 @@ var arrows = map[string][]string{
 
 	// What is done with a repository.
 	"pipeline/pattern":   {},
-	"pipeline/walk":      {"objects/archive"}, // for the order of paths
+	"pipeline/fileattr":  {"objects/archive", "objects/attr"},
+	"pipeline/walk":      {"objects/archive", "pipeline/fileattr"}, // archive: for the order of paths
 	"pipeline/selection": {"pipeline/pattern", "pipeline/walk"},
 	"pipeline/packer":    {"backend", "index", "objects", "objects/crypt", "objects/pack", "objects/record"},
 	"pipeline/repository": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt",
 		"objects/pack", "objects/record", "objects/wire", "pipeline/packer"},
-	"pipeline/backup": {"objects", "objects/archive", "objects/chunker", "objects/crypt", "objects/pack",
-		"objects/record", "pipeline/packer", "pipeline/repository", "pipeline/walk"},
+	"pipeline/backup": {"objects", "objects/archive", "objects/attr", "objects/chunker", "objects/crypt",
+		"objects/pack", "objects/record", "pipeline/fileattr", "pipeline/packer", "pipeline/repository", "pipeline/walk"},
 	"pipeline/check": {"backend", "objects", "objects/archive", "objects/crypt", "objects/pack",
 		"objects/record", "pipeline/packer", "pipeline/repository"},
 	"pipeline/compact": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt", "objects/pack",
 		"objects/record", "pipeline/packer", "pipeline/repository"},
 	// Restore takes chunks from whoever has them: it does not know repositories.
-	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
+	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/attr", "objects/crypt",
+		"objects/pack", "pipeline/fileattr"},
 
 	// What a person types. The only place that picks a store.
-	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "locking", "objects", "objects/archive", "objects/crypt",
-		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
+	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "locking", "objects", "objects/archive", "objects/attr", "objects/crypt",
+		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/fileattr", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
 		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
 }
 
@@ -83,7 +85,7 @@ var rooms = map[string][]string{
 	"github.com/zeebo/blake3":              {"objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/compact", "pipeline/repository"},
 	"github.com/zeebo/xxh3":                {"index", "objects/archive", "objects/pack"},
 	"golang.org/x/sync/errgroup":           {"locking", "pipeline/backup", "pipeline/check", "pipeline/compact", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
-	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/restore", "pipeline/walk"},
+	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/fileattr", "pipeline/restore", "pipeline/walk"},
 
 	"github.com/aws/aws-sdk-go-v2/aws":             {"backend/s3"},
 	"github.com/aws/aws-sdk-go-v2/config":          {"backend/s3"},

@@ -31,6 +31,7 @@ type backupCmd struct {
 
 	naming
 	changes
+	keeping
 	exclusion
 }
 
@@ -99,6 +100,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 func (c *backupCmd) options(o *backup.Options) {
 	o.DryRun, o.SkipUnchanged = c.DryRun, c.SkipIfUnchanged
 	o.ReadAll, o.IgnoreInode, o.IgnoreChangeTime = c.Force, c.IgnoreInode, c.IgnoreCtime
+	o.AccessTimes, o.BirthTimes, o.Labels = c.Atime, c.Btime, c.keeping.labels()
 	o.Walk.OneFileSystem = c.OneFileSystem
 	switch c.Compression {
 	case "none":

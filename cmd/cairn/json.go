@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"cairn/objects/archive"
+	"cairn/objects/attr"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
 	"cairn/pipeline/repository"
@@ -113,6 +114,15 @@ type entryJSON struct {
 	Size       uint64    `json:"size,omitempty"`
 	ModTime    time.Time `json:"mtime"`
 	Target     string    `json:"target,omitempty"`
+
+	AccessTime *time.Time `json:"atime,omitempty"`
+	BirthTime  *time.Time `json:"btime,omitempty"`
+	ACL        string     `json:"acl,omitempty"`
+	DefaultACL string     `json:"default_acl,omitempty"`
+	NFS4ACL    string     `json:"nfs4_acl,omitempty"`
+	MacACL     string     `json:"macos_acl,omitempty"`
+	Flags      string     `json:"flags,omitempty"`
+	Xattrs     []string   `json:"xattrs,omitempty"`
 }
 
 func entryToJSON(e *archive.Entry) entryJSON {
@@ -123,5 +133,37 @@ func entryToJSON(e *archive.Entry) entryJSON {
 	}
 	j.Path, j.PathQuoted = text(e.Path)
 	j.Target, _ = text(e.Target)
+	if e.HasAccessTime {
+		at := e.AccessTime.Time()
+		j.AccessTime = &at
+	}
+	if e.HasBirthTime {
+		at := e.BirthTime.Time()
+		j.BirthTime = &at
+	}
+	for _, name := range xattrNames(e) {
+		name, _ := text(name)
+		j.Xattrs = append(j.Xattrs, name)
+	}
+	j.attributes(e)
 	return j
+}
+
+// attributes fills in ACLs and flags. Those of a later version are left out.
+func (j *entryJSON) attributes(e *archive.Entry) {
+	for _, a := range shownAttributes(e) {
+		text, _ := text(a.text)
+		switch a.name {
+		case attr.AccessACL.String():
+			j.ACL = text
+		case attr.DefaultACL.String():
+			j.DefaultACL = text
+		case attr.NFS4.String():
+			j.NFS4ACL = text
+		case attr.Mac.String():
+			j.MacACL = text
+		case attr.FileFlags.String():
+			j.Flags = text
+		}
+	}
 }

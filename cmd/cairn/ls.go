@@ -19,7 +19,7 @@ import (
 type lsCmd struct {
 	Archive string `arg:"" help:"The archive: latest, a name, or the beginning of an id."`
 	Path    string `arg:"" optional:"" help:"Only this file or directory and what is below it."`
-	Long    bool   `short:"l" help:"Also show type, mode, owner, size and time."`
+	Long    bool   `short:"l" help:"Also show type, mode, owner, size and time, and below them ACLs, flags and the names of extended attributes."`
 }
 
 // Run implements the verb.
@@ -109,8 +109,21 @@ func (c *lsCmd) print(g *globals, out *bufio.Writer, e *archive.Entry) error {
 	if e.Type == archive.Symlink {
 		shown += " -> " + e.Target
 	}
-	_, err := fmt.Fprintf(out, "%s %-8s %-8s %12d %s %s\n", modeString(e), owner(e.Owner.User, e.Owner.UID),
+	more := " "
+	if hasACL(e) {
+		more = "+"
+	}
+	_, err := fmt.Fprintf(out, "%s%s %-8s %-8s %12d %s %s\n", modeString(e), more, owner(e.Owner.User, e.Owner.UID),
 		owner(e.Owner.Group, e.Owner.GID), e.Size, e.ModTime.Time().Local().Format("2006-01-02 15:04:05"), shown)
+	for _, a := range shownAttributes(e) {
+		text := a.text
+		if g.term.outIsTTY {
+			text = name(text)
+		}
+		if err == nil {
+			_, err = fmt.Fprintf(out, "    %s %s\n", a.name, text)
+		}
+	}
 	return err
 }
 

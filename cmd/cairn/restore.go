@@ -58,6 +58,7 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	if err != nil {
 		return err
 	}
+	lacks := g.tellLacks(s.Lacks)
 	if err := report(g, a, s, time.Since(begun), c.Target); err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 		return fmt.Errorf("%w: %s could not be brought back whole, see above; all else is in place, and older archives may still have them",
 			errDamaged, count(s.Damaged, "entry"))
 	}
-	return ended(s.Warnings + v.warnings())
+	return ended(s.Warnings + lacks + v.warnings())
 }
 
 type restoreJSON struct {
@@ -84,9 +85,6 @@ type restoreJSON struct {
 func report(g *globals, a *repository.Archive, s restore.Summary, elapsed time.Duration, target string) error {
 	if g.cli.JSON {
 		return g.term.json(restoreJSON{a.ID.String(), target, s.Files, s.Dirs, s.Others, s.Bytes, s.Failed, s.Damaged, s.Warnings, elapsed.Seconds()})
-	}
-	if s.OwnersSkipped > 0 {
-		g.term.warn("%s now yours: only root can give files to others", count(s.OwnersSkipped, "entry"))
 	}
 	if g.cli.Quiet {
 		return nil
