@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"cairn/objects/wire"
 )
@@ -87,6 +88,18 @@ func (w *ContentWriter) Finish() (Content, error) {
 		return Content{}, w.err
 	}
 	return c, nil
+}
+
+// Fork returns a writer that stands where w does, and goes on without it: to
+// finish the fork is to get the content of the extents that w has so far.
+func (w *ContentWriter) Fork() *ContentWriter {
+	f := *w
+	f.buf = nil
+	f.levels = slices.Clone(w.levels)
+	for i := range f.levels {
+		f.levels[i].items = slices.Clone(w.levels[i].items)
+	}
+	return &f
 }
 
 // content returns the content of a list that fits in an entry.

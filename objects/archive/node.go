@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -35,6 +36,13 @@ func (n *node) reset() {
 		n.buf = make([]byte, headRoom)
 	}
 	*n = node{buf: n.buf[:headRoom]}
+}
+
+// clone returns a copy that shares no memory with n.
+func (n *node) clone() node {
+	c := *n
+	c.buf = bytes.Clone(n.buf)
+	return c
 }
 
 // added notes that an item was appended to buf.

@@ -1,6 +1,9 @@
 package archive
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Writer makes the tree of an archive from its entries, in memory that does not
 // grow with their number. It is not for concurrent use.
@@ -96,6 +99,20 @@ func (w *Writer) Finish() (Root, error) {
 		return Root{}, w.err
 	}
 	return w.root, nil
+}
+
+// Fork returns a writer that stands where w does, and goes on without it: what
+// is added to one of them is not in the other. To finish the fork is to get the
+// tree of the entries that w has so far. The nodes that are still open are put
+// by both, should both be finished.
+func (w *Writer) Fork() *Writer {
+	f := *w
+	f.leaf.node = w.leaf.node.clone()
+	f.inner = slices.Clone(w.inner)
+	for i := range f.inner {
+		f.inner[i].node = w.inner[i].node.clone()
+	}
+	return &f
 }
 
 func (w *Writer) endLeaf() error {
