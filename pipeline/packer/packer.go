@@ -12,6 +12,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -57,8 +59,8 @@ type Options struct {
 	Try       Try
 	Entropy   func() []byte // see pack.Options; called for every pack
 
-	// Before is called before the first pack is stored, once: the place to
-	// take a lock. It may be nil.
+	// Before is called before every pack is stored, by one goroutine at a
+	// time: the place to take a lock. It may be nil.
 	Before func(context.Context) error
 }
 
@@ -82,12 +84,11 @@ type Packer struct {
 	meta  openPack
 
 	asking chan struct{} // holds a token while Before is asked
-	asked  bool          // guarded by asking
-	answer error         // guarded by asking
 
 	mu      sync.Mutex
-	packs   []record.Pack // durable; guarded by mu
-	headers int           // bytes of headers in packs; guarded by mu
+	packs   []record.Pack              // durable, not taken yet; guarded by mu
+	headers int                        // bytes of headers in packs; guarded by mu
+	storing map[chan struct{}]struct{} // closed when a pack is durable, one each; guarded by mu
 }
 
 // New starts a Packer. The context it returns ends when ctx does or when a
@@ -95,7 +96,7 @@ type Packer struct {
 // feeds the Packer runs under it. Close must be called to learn whether all
 // was stored.
 func New(ctx context.Context, o Options) (*Packer, context.Context) {
-	p := &Packer{o: o, asking: make(chan struct{}, 1)}
+	p := &Packer{o: o, asking: make(chan struct{}, 1), storing: map[chan struct{}]struct{}{}}
 	p.group, ctx = errgroup.WithContext(ctx)
 	p.spawn = func(f func(context.Context) error) { p.group.Go(func() error { return f(ctx) }) }
 	p.data.init(objects.Data, o.Target, o.Uploads)
@@ -196,24 +197,68 @@ func (p *Packer) retire(open *openPack, b *pack.Builder, padding pack.Padding) {
 		return
 	}
 	open.builder = nil
+	durable := make(chan struct{})
+	p.mu.Lock()
+	p.storing[durable] = struct{}{}
+	p.mu.Unlock()
 	p.spawn(func(ctx context.Context) error {
 		defer func() { <-open.room }()
-		return p.store(ctx, b, padding)
+		if err := p.store(ctx, b, padding); err != nil {
+			return err // the context ends with it, and whoever waits sees that
+		}
+		p.mu.Lock()
+		delete(p.storing, durable)
+		p.mu.Unlock()
+		close(durable)
+		return nil
 	})
 }
 
-// ready returns what Before has answered, and asks it the first time.
+// Settle stores what the open packs hold, and waits until all that was sealed
+// before the call is durable. A Framer's chunks are sealed by its Flush. The
+// context is the one that New returned, or comes from it.
+func (p *Packer) Settle(ctx context.Context) error {
+	for _, open := range []*openPack{&p.data, &p.meta} {
+		open.mu.Lock()
+		b := open.builder
+		open.mu.Unlock()
+		p.retire(open, b, pack.ToPadme)
+	}
+	p.mu.Lock()
+	waiting := slices.Collect(maps.Keys(p.storing))
+	p.mu.Unlock()
+	for _, durable := range waiting {
+		select {
+		case <-durable:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Take returns the packs that have become durable since it was called last, for
+// a commit to name them. The next commit has as much room for headers again.
+func (p *Packer) Take() []record.Pack {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.packs
+	p.packs, p.headers = nil, 0
+	return taken
+}
+
+// ready returns what Before answers.
 func (p *Packer) ready(ctx context.Context) error {
+	if p.o.Before == nil {
+		return nil
+	}
 	select {
 	case p.asking <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	defer func() { <-p.asking }()
-	if !p.asked && p.o.Before != nil {
-		p.asked, p.answer = true, p.o.Before(ctx)
-	}
-	return p.answer
+	return p.o.Before(ctx)
 }
 
 // store finishes one pack and makes it durable and findable.
@@ -261,8 +306,8 @@ func (p *Packer) record(done *pack.Pack) record.Pack {
 }
 
 // Close stores what is still open and waits for everything under way. Every
-// Framer must have been flushed. It returns the packs of the run: all of them
-// are durable if the error is nil.
+// Framer must have been flushed. It returns the packs of the run that were not
+// taken yet: all of them are durable if the error is nil.
 func (p *Packer) Close() ([]record.Pack, error) {
 	for _, open := range []*openPack{&p.data, &p.meta} {
 		p.retire(open, open.builder, pack.ToPadme)
@@ -270,7 +315,7 @@ func (p *Packer) Close() ([]record.Pack, error) {
 	if err := p.group.Wait(); err != nil {
 		return nil, err
 	}
-	return p.packs, nil
+	return p.Take(), nil
 }
 
 // IndexPack is what the index keeps of a pack.

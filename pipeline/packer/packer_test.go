@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,7 +245,8 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// Before is called once, and nothing is stored until it has returned.
+// Before is called before every pack is stored: a run may have given up its turn
+// meanwhile.
 func TestBefore(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -274,8 +276,8 @@ func TestBefore(t *testing.T) {
 	must(t, f.Flush(ctx))
 	packs, err := p.Close()
 	must(t, err)
-	if called.Load() != 1 || len(packs) < 3 {
-		t.Errorf("got %d calls for %d packs, want 1 for at least 3", called.Load(), len(packs))
+	if called.Load() != int64(len(packs)) || len(packs) < 3 {
+		t.Errorf("got %d calls for %d packs, want one for each of at least 3", called.Load(), len(packs))
 	}
 }
 
@@ -395,4 +397,60 @@ func testMemory(t *testing.T, uploads int) {
 	must(t, <-fed)
 	_, err := p.Close()
 	must(t, err)
+}
+
+// TestSettle holds that what was sealed before is durable, and named by Take,
+// while the packer goes on.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p, ctx := packer.New(context.Background(), b.options(2))
+	f := b.framer(p, objects.Data)
+	var packs []record.Pack
+	for round := range 5 {
+		var ids []objects.ID
+		for i := range 10 {
+			id, err := f.Put(ctx, noise(uint64(10*round+i), 3000))
+			must(t, err)
+			ids = append(ids, id)
+		}
+		must(t, f.Flush(ctx))
+		must(t, p.Settle(ctx))
+		packs = append(packs, p.Take()...)
+		for _, id := range ids {
+			place, ok, err := b.index.Lookup(id)
+			named := slices.ContainsFunc(packs, func(p record.Pack) bool { return p.ID == place.Pack })
+			if err != nil || !ok || !named {
+				t.Fatalf("round %d: chunk %s: found %v, in a pack that was taken %v, %v", round, id.Short(), ok, named, err)
+			}
+		}
+	}
+	rest, err := p.Close()
+	must(t, err)
+	if len(rest) != 0 || len(packs) != b.store.Count(mem.Put) {
+		t.Errorf("took %d packs and %d at the end, want %d and none", len(packs), len(rest), b.store.Count(mem.Put))
+	}
+}
+
+// TestSettleAfterFailure holds that a pack that could not be stored is never
+// taken for durable.
+func TestSettleAfterFailure(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	lost := errors.New("gone")
+	b.store.Hook = mem.FailNth(mem.Put, 2, mem.Before, lost)
+	p, ctx := packer.New(context.Background(), b.options(2))
+	f := b.framer(p, objects.Data)
+	var err error
+	for i := 0; err == nil && i < 50; i++ {
+		if _, err = f.Put(ctx, noise(uint64(i), 3000)); err == nil {
+			err = errors.Join(f.Flush(ctx), p.Settle(ctx))
+		}
+	}
+	if !errors.Is(err, lost) {
+		t.Errorf("settle: got %v, want %v", err, lost)
+	}
+	if _, err := p.Close(); !errors.Is(err, lost) {
+		t.Errorf("close: got %v, want %v", err, lost)
+	}
 }
