@@ -12,6 +12,8 @@ import (
 // assembly takes slots in archive order and writes the archive's tree. It is
 // one goroutine's.
 type assembly struct {
+	r      *run
+	work   chan<- job     // where workers take their jobs from
 	framer *packer.Framer // of metadata
 	tree   *archive.Writer
 	read   func(*bigJob) // begins to read a file whose turn has come
@@ -20,8 +22,8 @@ type assembly struct {
 	list   func(*slot)
 }
 
-func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run) *assembly {
-	a := &assembly{framer: framer, count: r.progress, warn: r.warn, list: r.list}
+func newAssembly(ctx context.Context, framer *packer.Framer, seed uint64, r *run, work chan<- job) *assembly {
+	a := &assembly{r: r, work: work, framer: framer, count: r.progress, warn: r.warn, list: r.list}
 	a.tree = archive.NewWriter(seed, a.put(ctx))
 	return a
 }
@@ -42,6 +44,11 @@ func (a *assembly) run(ctx context.Context, runs <-chan []*slot) (archive.Root, 
 			}
 			for _, s := range slots {
 				if err := a.take(ctx, s); err != nil {
+					return archive.Root{}, err
+				}
+			}
+			if a.r.checkpointDue() {
+				if err := a.checkpoint(ctx, nil); err != nil {
 					return archive.Root{}, err
 				}
 			}
@@ -134,9 +141,36 @@ func (a *assembly) completeBig(ctx context.Context, s *slot) error {
 				return fmt.Errorf("list chunks of %s: %w", s.path, err)
 			}
 		}
+		if a.r.checkpointDue() {
+			if err := a.checkpointIn(ctx, s, content); err != nil {
+				return err
+			}
+		}
 	}
+	return s.finishBig(content)
+}
+
+// checkpointIn makes a checkpoint in the middle of a file.
+func (a *assembly) checkpointIn(ctx context.Context, s *slot, content *archive.ContentWriter) error {
+	entry, err := partial(s.entry, content)
+	if err != nil {
+		return err
+	}
+	return a.checkpoint(ctx, entry)
+}
+
+// finishBig fills in what reading a big file found. Of one that the run had no
+// time for, what there is of it stays.
+func (s *slot) finishBig(content *archive.ContentWriter) error {
 	if s.failed = s.big.result.failed; s.failed {
 		return nil
+	}
+	if s.big.result.cut {
+		entry, err := partial(s.entry, content)
+		if s.failed = entry == nil; !s.failed {
+			*s.entry = *entry
+		}
+		return err
 	}
 	var err error
 	s.big.result.fill(s.entry)

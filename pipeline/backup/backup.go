@@ -63,6 +63,8 @@ type Options struct {
 	// in an archive that is made.
 	SkipUnchanged bool
 
+	CheckpointEvery time.Duration // how long a run goes on before it commits what it has reached; 0: 5 minutes
+
 	Workers    int        // goroutines that compress and seal; 0: one for each processor
 	Uploads    int        // packs stored at the same time; 0: 3
 	PackTarget int        // bytes; 0: 8 MiB
@@ -90,6 +92,8 @@ type run struct {
 	before    []repository.Archive // what the scan compares with; the scan's until it ends
 	skipped   bool                 // no archive was made, because nothing has changed
 	warning   sync.Mutex           // serialises Options.Warn and Note
+
+	checkpoints checkpoints
 }
 
 // Run makes one archive and commits it. Files that cannot be read are warned
@@ -132,6 +136,9 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 	if o.Level == 0 {
 		o.Level = pack.Fastest
 	}
+	if o.CheckpointEvery == 0 {
+		o.CheckpointEvery = checkpointEvery
+	}
 	if o.Walk.LookAhead == 0 {
 		o.Walk.LookAhead = 4 << 20
 	}
@@ -166,6 +173,7 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 		}
 		err = errors.Join(err, w.End(context.WithoutCancel(ctx)))
 	}()
+	r.checkpoints = checkpoints{writer: w, begin: begin, last: begin}
 	for again := 0; ; again++ {
 		root, err := r.store(ctx, stop, w)
 		if err != nil {
@@ -264,7 +272,7 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 	}
 	group.Go(func() (err error) {
 		defer feed.Done()
-		root, err = r.assemble(ctx, slots, func(b *bigJob) {
+		root, err = r.assemble(ctx, slots, work, func(b *bigJob) {
 			group.Go(func() error { return r.reader(work).read(ctx, b) })
 		})
 		return err
@@ -304,12 +312,12 @@ func (r *run) work(ctx context.Context, work <-chan job) error {
 	return w.run(ctx, work)
 }
 
-func (r *run) assemble(ctx context.Context, slots <-chan []*slot, read func(*bigJob)) (archive.Root, error) {
+func (r *run) assemble(ctx context.Context, slots <-chan []*slot, work chan<- job, read func(*bigJob)) (archive.Root, error) {
 	framer, err := r.packer.NewFramer(objects.Meta)
 	if err != nil {
 		return archive.Root{}, err
 	}
-	a := newAssembly(ctx, framer, r.repo.Keys.TreeSeed(), r)
+	a := newAssembly(ctx, framer, r.repo.Keys.TreeSeed(), r, work)
 	a.read = read
 	return a.run(ctx, slots)
 }

@@ -102,7 +102,7 @@ func (r *run) sameSource() []repository.Archive {
 // superseded returns the checkpoints that are of no use once this run has
 // committed.
 func (r *run) superseded() []objects.ID {
-	var ids []objects.ID
+	ids := slices.Clone(r.checkpoints.made)
 	for _, old := range r.sameSource() {
 		if old.Kind == record.Checkpoint {
 			ids = append(ids, old.ID)

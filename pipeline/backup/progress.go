@@ -20,7 +20,9 @@ type Progress struct {
 	Bytes     atomic.Uint64 // content of all files so far, read or not
 	Read      atomic.Uint64 // bytes read from files
 	Warnings  atomic.Uint64
-	Current   atomic.Pointer[string] // a path being worked on
+
+	Checkpoints atomic.Uint64          // committed by this run
+	Current     atomic.Pointer[string] // a path being worked on
 }
 
 // again begins to count anew, all but what was read and warned about.

@@ -21,6 +21,7 @@ type source struct {
 // readResult is what reading a file found, beyond its chunks.
 type readResult struct {
 	failed  bool // could not be read; the warning was given
+	cut     bool // the run was asked to stop before the end of the file
 	stat    walk.Stat
 	xattrs  []archive.Xattr
 	attrs   []archive.Attr
@@ -69,7 +70,7 @@ func (rd *reader) read(ctx context.Context, b *bigJob) error {
 	case errors.As(err, &store) || ctx.Err() != nil:
 		return err
 	case errors.Is(err, errInterrupted):
-		b.result.failed = true
+		b.result.cut = true
 		return nil
 	}
 	b.result.failed = true

@@ -254,8 +254,12 @@ func (s *scan) read(ctx context.Context, sl *slot, item *walk.Item) error {
 		return nil
 	}
 	sl.big = &bigJob{file: src, segments: make(chan *segment, segmentsAhead)}
-	// Nothing may wait behind this send that the assembly needs first.
+	// Nothing may wait behind this send that the assembly needs first: readers
+	// stop when it does not take what they have read.
 	if err := s.dispatch(ctx); err != nil {
+		return err
+	}
+	if err := s.hand(ctx); err != nil {
 		return err
 	}
 	return send(ctx, s.big, sl.big)
@@ -290,6 +294,9 @@ func (s *scan) dispatch(ctx context.Context) error {
 
 // hand gives the slots made so far to the assembly.
 func (s *scan) hand(ctx context.Context) error {
+	if len(s.out) == 0 {
+		return nil
+	}
 	out := s.out
 	s.out = make([]*slot, 0, runSlots)
 	return send(ctx, s.slots, out)

@@ -11,10 +11,11 @@ import (
 	"cairn/pipeline/walk"
 )
 
-// job is work for any worker: a segment or a batch.
+// job is work for any worker: a segment, a batch, or a meeting of all.
 type job struct {
 	segment *segment
 	batch   *batch
+	meeting *meeting
 }
 
 // worker stores what jobs hold. Each runs in a goroutine of its own.
@@ -42,8 +43,11 @@ func (w *worker) run(ctx context.Context, work <-chan job) error {
 }
 
 func (w *worker) do(ctx context.Context, j job) error {
-	if j.segment != nil {
+	switch {
+	case j.segment != nil:
 		return w.segment(ctx, j.segment)
+	case j.meeting != nil:
+		return w.meet(ctx, j.meeting)
 	}
 	for i, s := range j.batch.slots {
 		err := w.small(ctx, s, &j.batch.files[i], &j.batch.opened[i])

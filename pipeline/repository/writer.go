@@ -217,6 +217,18 @@ func (w *Writer) named(n int) {
 	w.packs = w.packs[n:]
 }
 
+// Checkpoint makes c, with the packs that were added, part of the repository,
+// and the run goes on. The local cache learns of it when the run ends. It does
+// not wait for others: false says that it is not the run's turn.
+func (w *Writer) Checkpoint(ctx context.Context, c *record.Commit) (made bool, err error) {
+	err = w.commit(ctx, c, locking.Keep)
+	var locked *locking.LockedError
+	if errors.As(err, &locked) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // remember brings the cache to the state after a commit of our own, which takes
 // no request.
 func (r *Repository) remember(ctx context.Context) error {
