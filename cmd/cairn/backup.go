@@ -22,12 +22,13 @@ import (
 
 // backupCmd makes an archive.
 type backupCmd struct {
-	Paths           []string `arg:"" name:"path" help:"What to back up."`
-	Init            bool     `help:"Create the repository if there is none yet."`
-	DryRun          bool     `short:"n" help:"Only say what would be done."`
-	List            bool     `help:"List everything with a letter: A added, M modified, U unchanged, C changed while it was read, E could not be read, x left out."`
-	SkipIfUnchanged bool     `help:"Make no archive if it would say what the one before says."`
-	Compression     string   `enum:"none,fastest,default,better,auto" default:"auto" placeholder:"LEVEL" help:"none, fastest, default, better, or auto: fastest, where it looks as if it paid (default: ${default})."`
+	Paths              []string `arg:"" name:"path" help:"What to back up."`
+	Init               bool     `help:"Create the repository if there is none yet."`
+	DryRun             bool     `short:"n" help:"Only say what would be done."`
+	List               bool     `help:"List everything with a letter: A added, M modified, U unchanged, C changed while it was read, E could not be read, x left out."`
+	SkipIfUnchanged    bool     `help:"Make no archive if it would say what the one before says."`
+	Compression        string   `enum:"none,fastest,default,better,auto" default:"auto" placeholder:"LEVEL" help:"none, fastest, default, better, or auto: fastest, where it looks as if it paid (default: ${default})."`
+	CheckpointInterval wait     `default:"5m" placeholder:"TIME" help:"How often to commit what has been reached, so that a backup that is cut short loses nothing (default: ${default})."`
 
 	naming
 	changes
@@ -99,6 +100,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 // options sets what the flags say.
 func (c *backupCmd) options(o *backup.Options) {
 	o.DryRun, o.SkipUnchanged = c.DryRun, c.SkipIfUnchanged
+	o.CheckpointEvery = time.Duration(c.CheckpointInterval)
 	o.ReadAll, o.IgnoreInode, o.IgnoreChangeTime = c.Force, c.IgnoreInode, c.IgnoreCtime
 	o.AccessTimes, o.BirthTimes, o.Labels = c.Atime, c.Btime, c.keeping.labels()
 	o.Walk.OneFileSystem = c.OneFileSystem

@@ -16,6 +16,7 @@ type restoreCmd struct {
 	Archive string   `arg:"" help:"The archive: latest, a name, or the beginning of an id."`
 	Paths   []string `arg:"" optional:"" name:"path" help:"Only these files and directories."`
 	Target  string   `short:"t" required:"" placeholder:"DIR" type:"path" help:"Where to: a directory, made if missing; / for the places the files came from."`
+	Partial bool     `help:"Bring back files that an interruption of the backup cut short, too, as NAME.partial."`
 }
 
 // Help implements kong's longer help.
@@ -51,7 +52,7 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	})
 	meta := v.NewMetaReader()
 	s, err := restore.Run(ctx, restore.Source{Chunks: v, Meta: meta.Fetch(ctx), Keys: v.Keys}, a.Root(), restore.Options{
-		Target: c.Target, Select: wanted.choose, Progress: progress,
+		Target: c.Target, Select: wanted.choose, Partial: c.Partial, Progress: progress,
 		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },
 	})
 	stop()

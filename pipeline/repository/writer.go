@@ -53,8 +53,8 @@ func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context,
 	return w, ctx, nil
 }
 
-// Ensure takes the lease if it is not held yet: to be called before the first
-// pack is stored. Packs that earlier runs stored and could not commit are then
+// Ensure takes the lease if it is not held: to be called before every pack is
+// stored, by one goroutine at a time. Packs that earlier runs stored and could not commit are then
 // taken over. It is waited for until stop ends.
 func (w *Writer) Ensure(ctx, stop context.Context) error {
 	waiting, cancel := context.WithCancel(ctx)
@@ -218,10 +218,11 @@ func (w *Writer) named(n int) {
 }
 
 // Checkpoint makes c, with the packs that were added, part of the repository,
-// and the run goes on. The local cache learns of it when the run ends. It does
+// and the run goes on; where others wait, it gives up its turn, and Ensure waits
+// for the next. The local cache learns of the commit when the run ends. It does
 // not wait for others: false says that it is not the run's turn.
 func (w *Writer) Checkpoint(ctx context.Context, c *record.Commit) (made bool, err error) {
-	err = w.commit(ctx, c, locking.Keep)
+	err = w.commit(ctx, c, locking.Yield)
 	var locked *locking.LockedError
 	if errors.As(err, &locked) {
 		return false, nil
