@@ -220,11 +220,12 @@ func (w *Writer) named(n int) {
 // Checkpoint makes c, with the packs that were added, part of the repository,
 // and the run goes on; where others wait, it gives up its turn, and Ensure waits
 // for the next. The local cache learns of the commit when the run ends. It does
-// not wait for others: false says that it is not the run's turn.
+// not wait for others: false says that it is not the run's turn, or that what c
+// counts on was removed, which the run's last commit has to deal with.
 func (w *Writer) Checkpoint(ctx context.Context, c *record.Commit) (made bool, err error) {
 	err = w.commit(ctx, c, locking.Yield)
 	var locked *locking.LockedError
-	if errors.As(err, &locked) {
+	if errors.As(err, &locked) || errors.Is(err, ErrGone) {
 		return false, nil
 	}
 	return err == nil, err
