@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"objects/attr":    {"objects/wire"},
 	"objects/crypt":   {"objects", "objects/wire"},
 	"objects/archive": {"objects", "objects/wire"},
+	"objects/bundle":  {"objects", "objects/wire"},
 	"objects/pack":    {"objects", "objects/crypt", "objects/wire"},
 	"objects/record":  {"objects", "objects/crypt", "objects/wire"},
 
@@ -52,7 +53,7 @@ var arrows = map[string][]string{
 	"pipeline/walk":      {"objects/archive", "pipeline/fileattr"}, // archive: for the order of paths
 	"pipeline/selection": {"pipeline/pattern", "pipeline/walk"},
 	"pipeline/packer":    {"backend", "index", "objects", "objects/crypt", "objects/pack", "objects/record"},
-	"pipeline/repository": {"backend", "index", "locking", "objects", "objects/archive", "objects/crypt",
+	"pipeline/repository": {"backend", "index", "locking", "objects", "objects/archive", "objects/bundle", "objects/crypt",
 		"objects/pack", "objects/record", "objects/wire", "pipeline/packer"},
 	"pipeline/backup": {"objects", "objects/archive", "objects/attr", "objects/chunker", "objects/crypt",
 		"objects/pack", "objects/record", "pipeline/fileattr", "pipeline/packer", "pipeline/repository", "pipeline/walk"},
@@ -88,7 +89,7 @@ var rooms = map[string][]string{
 	"github.com/klauspost/cpuid/v2":        {"objects/chunker", "objects/crypt"},
 	"golang.org/x/crypto/argon2":           {"objects/crypt"},
 	"golang.org/x/crypto/chacha20poly1305": {"objects/crypt"},
-	"github.com/zeebo/blake3":              {"objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/compact", "pipeline/repository"},
+	"github.com/zeebo/blake3":              {"objects/bundle", "objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/compact", "pipeline/repository"},
 	"github.com/zeebo/xxh3":                {"index", "objects/archive", "objects/pack"},
 	"golang.org/x/sync/errgroup":           {"backend/sftp", "locking", "pipeline/backup", "pipeline/check", "pipeline/compact", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
 	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/fileattr", "pipeline/restore", "pipeline/walk"},

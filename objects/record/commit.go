@@ -33,6 +33,7 @@ type Commit struct {
 	Removed   []objects.ID // archives
 	Settings  []Setting    // by rising name
 	Snapshot  *Snapshot    // what State.SnapshotAfter returns, or nil
+	Bundles   []objects.ID // where headers stand that Packs lacks, if they still do
 }
 
 // Snapshot is all that a repository holds after a commit.
@@ -41,6 +42,16 @@ type Snapshot struct {
 	Condemned []objects.ID
 	Archives  []Archive
 	Settings  []Setting // by rising name
+
+	Milestones []Milestone // earlier ones, rising
+}
+
+// Milestone is a commit whose generation is a multiple of SnapshotEvery: what
+// is left of the chain when older records are removed, and by which whoever saw
+// one of these commits knows the chain again.
+type Milestone struct {
+	Generation uint64
+	Commit     objects.ID
 }
 
 // Setting is a property of the repository that can change; the newest record

@@ -60,6 +60,14 @@ func testCommit() *Commit {
 	}
 }
 
+// laterCommit has what testCommit cannot have, or has not.
+func laterCommit() *Commit {
+	return &Commit{
+		Generation: 192, Prev: objects.ID{191}, Made: testTime, Bundles: []objects.ID{{6}, {5}},
+		Snapshot: &Snapshot{Milestones: []Milestone{{64, objects.ID{64}}, {128, objects.ID{128}}}},
+	}
+}
+
 func firstCommit() *Commit { return &Commit{Generation: 1, Made: testTime} }
 
 func encodeCommit(t testing.TB, k *crypt.Keys, c *Commit) (objects.ID, []byte) {
@@ -87,7 +95,7 @@ func TestCommitRoundTrip(t *testing.T) {
 	k := testKeys(t)
 	empty := firstCommit()
 	empty.Snapshot = &Snapshot{}
-	for _, c := range []*Commit{testCommit(), firstCommit(), empty} {
+	for _, c := range []*Commit{testCommit(), laterCommit(), firstCommit(), empty} {
 		id, stored := encodeCommit(t, k, c)
 		got, half, err := DecodeCommit(k, id, stored)
 		if err != nil || half || !reflect.DeepEqual(got, c) {
@@ -125,7 +133,12 @@ func randomCommit(rng *rand.Rand) *Commit {
 		for _, p := range some(rng, randomPack) {
 			c.Snapshot.Packs = append(c.Snapshot.Packs, bare(p))
 		}
+		for gen := c.Generation - c.Generation%SnapshotEvery; gen > 3*SnapshotEvery && len(c.Snapshot.Milestones) < rng.IntN(4); gen -= SnapshotEvery {
+			earlier := Milestone{Generation: gen - SnapshotEvery, Commit: randomID(rng)}
+			c.Snapshot.Milestones = append([]Milestone{earlier}, c.Snapshot.Milestones...)
+		}
 	}
+	c.Bundles = some(rng, randomID)
 	return c
 }
 
@@ -267,6 +280,7 @@ func TestCommitGolden(t *testing.T) {
 	plain := func(c *Commit) []byte { return append([]byte{stored}, appendPayload(nil, c)...) }
 	add("first commit", "", sealCommit(t, k, 1, plain(firstCommit())), firstCommit())
 	add("every section", "", sealCommit(t, k, 64, plain(testCommit())), testCommit())
+	add("bundles, and snapshots before", "", sealCommit(t, k, 192, plain(laterCommit())), laterCommit())
 	packed := rawFrame(appendPayload(nil, firstCommit()))
 	add("compressed", "", sealCommit(t, k, 1, append([]byte{zstded}, packed...)), firstCommit())
 
@@ -316,10 +330,14 @@ func TestCommitGolden(t *testing.T) {
 		{"trailing byte in a section", "damaged", payloadSections("\x02" + list + id + "\x00")},
 		{"more sections than bytes", "damaged", append(append([]byte{stored}, payload[:len(payload)-1]...), 0xff, 0x7f)},
 		{"signature", "newer", payloadSections("\x07sig")},
-		{"unknown section", "newer", payloadSections("\x02"+list+id, "\x08later")},
-		{"unknown section in a snapshot", "newer", payloadSections("\x06\x01\x08\x05later")},
+		{"unknown section", "newer", payloadSections("\x02"+list+id, "\x09later")},
+		{"unknown section in a snapshot", "newer", payloadSections("\x06\x01\x09\x05later")},
 		{"archives removed in a snapshot", "newer", payloadSections("\x06\x01\x04\x21\x01" + id)},
 		{"settings out of order", "damaged", payloadSections("\x05\x02\x01b\x00\x01a\x00")},
+		{"no bundles", "damaged", payloadSections("\x08\x00")},
+		{"earlier snapshots of generation 65", "damaged", payloadSections("\x06\x01\x08\x22\x01\x41" + id)},
+		{"earlier snapshots out of order", "damaged", payloadSections("\x06\x01\x08\x45\x02\x80\x01" + id + "\x40" + id)},
+		{"an earlier snapshot that is later", "damaged", payloadSections("\x06\x01\x08\x22\x01\x40" + id)},
 		{"setting twice", "damaged", payloadSections("\x05\x02\x01a\x00\x01a\x00")},
 		{"pack of no kind", "damaged", payloadSections("\x01\x01" + id + "\x00\xff\x7f\x64" + id + "\x00")},
 		{"pack shorter than its header", "damaged", payloadSections("\x01\x01" + id + "\x01\x64\x64" + id + "\x00")},

@@ -17,6 +17,9 @@ const (
 	tagRemoved   = 4
 	tagSettings  = 5
 	tagSnapshot  = 6
+	tagBundles   = 8 // 7 is reserved
+
+	tagMilestones = 8 // in a snapshot
 )
 
 // Limits of FORMAT.md §7.1, §7.2, §7.4 and §9.3.
@@ -36,6 +39,7 @@ var (
 	errHeader     = errors.New("a pack's header is not the one that its hash names")
 	errHeaders    = errors.New("its pack headers are too long")
 	errGeneration = errors.New("its generation and the record before it do not go together")
+	errMilestone  = errors.New("its list of earlier snapshots is out of order")
 	errSnapshot   = errors.New("it lacks the snapshot that its generation must have")
 )
 
@@ -75,6 +79,7 @@ func appendPayload(b []byte, c *Commit) []byte {
 	if c.Snapshot != nil {
 		s.add(tagSnapshot, appendSnapshot(nil, c.Snapshot))
 	}
+	addList(&s, tagBundles, c.Bundles, appendID)
 	return s.append(b)
 }
 
@@ -84,7 +89,12 @@ func appendSnapshot(b []byte, snap *Snapshot) []byte {
 	addList(&s, tagCondemned, snap.Condemned, appendID)
 	addList(&s, tagArchives, snap.Archives, appendArchive)
 	addList(&s, tagSettings, snap.Settings, appendSetting)
+	addList(&s, tagMilestones, snap.Milestones, appendMilestone)
 	return s.append(b)
+}
+
+func appendMilestone(b []byte, m *Milestone) []byte {
+	return append(wire.AppendUvarint(b, m.Generation), m.Commit[:]...)
 }
 
 func appendPack(b []byte, p *Pack) []byte {
@@ -114,6 +124,9 @@ func decodePayload(payload []byte) (*Commit, error) {
 	decodeSections(d, c.decodeSection)
 	if c.Generation%SnapshotEvery == 0 && c.Snapshot == nil {
 		d.Fail(errSnapshot)
+	}
+	if snap := c.Snapshot; snap != nil && len(snap.Milestones) > 0 && snap.Milestones[len(snap.Milestones)-1].Generation >= c.Generation {
+		d.Fail(errMilestone)
 	}
 	if headerBytes(c.Packs) > maxHeaders {
 		d.Fail(errHeaders)
@@ -164,6 +177,8 @@ func (c *Commit) decodeSection(tag uint64, d *wire.Decoder) bool {
 	case tagSnapshot:
 		c.Snapshot = new(Snapshot)
 		decodeSections(d, c.Snapshot.decodeSection)
+	case tagBundles:
+		c.Bundles = filled(d, len(objects.ID{}), decodeID)
 	default:
 		return false
 	}
@@ -183,10 +198,24 @@ func (s *Snapshot) decodeSection(tag uint64, d *wire.Decoder) bool {
 		s.Archives = filled(d, minArchiveSize, decodeArchive)
 	case tagSettings:
 		s.Settings = decodeSettings(d)
+	case tagMilestones:
+		s.Milestones = decodeMilestones(d)
 	default:
 		return false
 	}
 	return true
+}
+
+func decodeMilestones(d *wire.Decoder) []Milestone {
+	var last uint64
+	return filled(d, 1+len(objects.ID{}), func(d *wire.Decoder, m *Milestone) {
+		m.Generation = d.UvarintMax(maxGen)
+		d.Fill(m.Commit[:])
+		if m.Generation <= last || m.Generation%SnapshotEvery != 0 || m.Commit.IsZero() {
+			d.Fail(errMilestone)
+		}
+		last = m.Generation
+	})
 }
 
 // filled reads a list that must not be empty.

@@ -17,10 +17,12 @@ type State struct {
 	Generation uint64     // 0 before the first commit
 	Commit     objects.ID // record of Generation; zero before the first commit
 
-	Packs     map[objects.ID]Pack // live ones
+	Packs     map[objects.ID]Pack // live ones; with the headers that came in records since the snapshot before Generation
 	Condemned map[objects.ID]struct{}
 	Archives  []Listed // in the order in which they were committed
 	Settings  map[string][]byte
+
+	Milestones []Milestone // before Generation, rising; those before the first one of a newer cairn are missing
 
 	keys   *crypt.Keys
 	hasher *crypt.Hasher           // names archives
@@ -51,6 +53,7 @@ func (s *State) Clone() *State {
 	c.Packs, c.Condemned = maps.Clone(s.Packs), maps.Clone(s.Condemned)
 	c.Archives, c.listed = slices.Clone(s.Archives), maps.Clone(s.listed)
 	c.Settings = maps.Clone(s.Settings)
+	c.Milestones = slices.Clone(s.Milestones)
 	c.hasher = s.keys.NewHasher()
 	return &c
 }
@@ -70,6 +73,7 @@ func (s *State) Load(id objects.ID, c *Commit) error {
 // restore fills an empty state.
 func (s *State) restore(snap *Snapshot) {
 	s.fold(&Commit{Packs: snap.Packs, Condemned: snap.Condemned, Archives: snap.Archives, Settings: snap.Settings})
+	s.Milestones = slices.Clone(snap.Milestones)
 }
 
 // Apply moves s forward by the record named id. A record that does not follow
@@ -82,9 +86,31 @@ func (s *State) Apply(id objects.ID, c *Commit) error {
 	if c.Prev != s.Commit {
 		return objects.Corrupt(object, "it follows %s, not %s", c.Prev.Short(), s.Commit.Short())
 	}
+	s.pass()
 	s.fold(c)
 	s.Generation, s.Commit = c.Generation, id
 	return nil
+}
+
+// pass is what happens to s when it is left behind by the next generation: a
+// milestone is noted.
+func (s *State) pass() {
+	if s.Generation == 0 || s.Generation%SnapshotEvery != 0 {
+		return
+	}
+	s.Milestones = append(s.Milestones, Milestone{Generation: s.Generation, Commit: s.Commit})
+	s.dropHeaders()
+}
+
+// dropHeaders bounds what a state holds of headers: those of the records from
+// one snapshot to the next.
+func (s *State) dropHeaders() {
+	for id, p := range s.Packs {
+		if p.Header != nil {
+			p.Header = nil
+			s.Packs[id] = p
+		}
+	}
 }
 
 func (s *State) fold(c *Commit) {
@@ -128,7 +154,7 @@ func (s *State) remove(ids []objects.ID) {
 // Snapshot returns s as a commit record carries it: archives in the order in
 // which they were committed, all else sorted.
 func (s *State) Snapshot() *Snapshot {
-	snap := &Snapshot{Condemned: sortedIDs(s.Condemned)}
+	snap := &Snapshot{Condemned: sortedIDs(s.Condemned), Milestones: slices.Clone(s.Milestones)}
 	for _, id := range sortedIDs(s.Packs) {
 		p := s.Packs[id]
 		p.Header = nil // FORMAT.md §9.3
@@ -147,6 +173,7 @@ func (s *State) Snapshot() *Snapshot {
 // carry if it carries one. s is unchanged.
 func (s *State) SnapshotAfter(c *Commit) *Snapshot {
 	next := s.Clone()
+	next.pass()
 	next.fold(c)
 	return next.Snapshot()
 }
