@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,9 @@ import (
 	"cairn/objects/record"
 )
 
-// inlineHeaders is how many bytes of pack headers ride in a commit record
-// (FORMAT.md §9.3).
-const inlineHeaders = 64 << 10
+// headersKept is how many bytes of pack headers a Packer remembers. Those of
+// further packs are read from the packs by whoever wants them.
+const headersKept = 8 << 20
 
 // Store is what a Packer asks of the place where packs are kept.
 type Store interface {
@@ -286,7 +287,7 @@ func (p *Packer) store(ctx context.Context, b *pack.Builder, padding pack.Paddin
 }
 
 // record notes a durable pack for the commit, with its header while there is
-// room for it (FORMAT.md §9.3).
+// room for it.
 func (p *Packer) record(done *pack.Pack) record.Pack {
 	entry := record.Pack{
 		ID:         done.ID,
@@ -297,7 +298,7 @@ func (p *Packer) record(done *pack.Pack) record.Pack {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.headers+len(done.Prefix) <= inlineHeaders {
+	if p.headers+len(done.Prefix) <= headersKept {
 		p.headers += len(done.Prefix)
 		entry.Header = append([]byte(nil), done.Prefix...)
 	}
@@ -307,7 +308,8 @@ func (p *Packer) record(done *pack.Pack) record.Pack {
 
 // Close stores what is still open and waits for everything under way. Every
 // Framer must have been flushed. It returns the packs of the run that were not
-// taken yet: all of them are durable if the error is nil.
+// taken yet, with more headers than ride in a commit record: all of them are
+// durable if the error is nil.
 func (p *Packer) Close() ([]record.Pack, error) {
 	for _, open := range []*openPack{&p.data, &p.meta} {
 		p.retire(open, open.builder, pack.ToPadme)
@@ -327,4 +329,11 @@ func IndexPack(p record.Pack) index.Pack {
 func Key(id objects.ID) backend.Key {
 	name := id.String()
 	return backend.Key("packs/" + name[:2] + "/" + name)
+}
+
+// ParseKey returns the ID of the pack that is stored at key; ok is false if key
+// is not a pack's.
+func ParseKey(key backend.Key) (id objects.ID, ok bool) {
+	id, err := objects.ParseID(path.Base(string(key)))
+	return id, err == nil && Key(id) == key
 }

@@ -185,8 +185,8 @@ func (b *bench) checkRecords(packs []record.Pack, stats *packer.Stats) {
 		must(b.t, err)
 		stored, headers, chunks = stored+r.Length, headers+uint64(len(r.Header)), chunks+uint64(len(h.Chunks))
 	}
-	if headers > 64<<10 {
-		b.t.Errorf("got %d bytes of headers in the records, want at most %d", headers, 64<<10)
+	if headers > 8<<20 {
+		b.t.Errorf("got %d bytes of headers, want at most %d", headers, 8<<20)
 	}
 	if got := stats.Stored.Load(); got != stored {
 		b.t.Errorf("got Stats.Stored %d, want %d", got, stored)

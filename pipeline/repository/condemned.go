@@ -67,7 +67,8 @@ func (r *Repository) takeIn(ctx context.Context, state *record.State) (condemned
 			r.Index.Distrust(id) // still to be read from, while the grace lasts
 		}
 	}
-	_, err = r.fetch(ctx, missing)
+	f := fetch{r: r, packs: missing}
+	_, err = f.run(ctx, state, false)
 	return condemned, err
 }
 
@@ -89,12 +90,13 @@ func (w *Writer) recheck(ctx context.Context, c *record.Commit) error {
 		return err
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.packs = slices.DeleteFunc(w.packs, func(p record.Pack) bool {
 		_, dead := w.r.State().Condemned[p.ID]
 		return dead
 	})
 	c.Packs, w.unchecked = slices.Clone(w.packs), false
+	w.mu.Unlock()
+	w.r.carry(ctx, c)
 	return nil
 }
 

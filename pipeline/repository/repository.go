@@ -45,6 +45,9 @@ type Options struct {
 	Rollback locking.Rollback
 
 	Warn func(error) // is told of damage that was healed, and the like; may be nil
+	// Indexing is told how many of the packs that the index cache lacks have been
+	// read into it. It may be called concurrently; may be nil.
+	Indexing func(done, total int)
 
 	// For others who wait while this process writes, and for waiting for them.
 	Host, User, Command string
@@ -69,6 +72,9 @@ type Repository struct {
 
 	doubting sync.Mutex
 	doubted  map[objects.ID]struct{} // packs that were warned about; guarded by doubting
+
+	hinting sync.Mutex
+	hints   []listedBundle // that records named and nobody has read; guarded by hinting
 
 	keeping sync.Mutex
 	kept    objects.ID // the commit of the state that this machine remembers; guarded by keeping
@@ -159,7 +165,23 @@ func (r *Repository) Refresh(ctx context.Context) error {
 // note makes news what State returns.
 func (r *Repository) note(news locking.News) {
 	r.news.Store(&news)
+	r.hinting.Lock()
+	for _, link := range news.Records {
+		for _, id := range link.Record.Bundles {
+			r.hints = append(r.hints, listedBundle{id: id})
+		}
+	}
+	r.hinting.Unlock()
 	r.keepState(news.State)
+}
+
+// takeHints returns the bundles that were named since it was called last.
+func (r *Repository) takeHints() []listedBundle {
+	r.hinting.Lock()
+	defer r.hinting.Unlock()
+	hints := r.hints
+	r.hints = nil
+	return hints
 }
 
 // firstHead makes the head of a repository whose init died before it did. One
@@ -231,6 +253,12 @@ func lostConfig(ctx context.Context, store backend.Backend) error {
 		return objects.Corrupt("config", "it is missing, and there are commits")
 	}
 	return nil
+}
+
+func (r *Repository) indexing(done, total int) {
+	if r.o.Indexing != nil {
+		r.o.Indexing(done, total)
+	}
 }
 
 func (r *Repository) warn(err error) {

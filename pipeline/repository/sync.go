@@ -6,22 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"cairn/backend"
 	"cairn/index"
 	"cairn/objects"
-	"cairn/objects/pack"
 	"cairn/objects/record"
 	"cairn/pipeline/packer"
-
-	"github.com/zeebo/blake3"
 )
-
-// headersAtOnce is how many pack headers are read at the same time.
-const headersAtOnce = 32
 
 // Sync brings the index cache to the generation of State. Where the cache
 // already stands for it, nothing is read; else the headers of the packs that
@@ -54,30 +45,20 @@ func (r *Repository) sync(ctx context.Context) error {
 		return err
 	}
 	uncommitted := r.drop(state, extra)
-	whole := true
-	if r.Index.State() == (index.State{}) {
-		absent, err := r.verify(ctx, state)
-		if err != nil {
-			return err
-		}
-		whole = len(r.doubted) == 0
-		missing = slices.DeleteFunc(missing, func(p record.Pack) bool { return absent[p.ID] })
-	}
-	complete, err := r.fetch(ctx, missing)
-	if err != nil {
+	f := fetch{r: r, packs: missing, save: !uncommitted}
+	afresh := r.Index.State() == (index.State{})
+	whole, err := f.run(ctx, state, afresh)
+	if uncommitted || errors.Is(err, index.ErrDamaged) {
 		return err
 	}
-	if !whole || !complete {
-		want = index.State{}
+	if err != nil || !whole {
+		want = index.State{} // what was read is kept all the same
 	}
-	if uncommitted {
-		return nil
-	}
-	if err := r.Index.Commit(want); err != nil {
+	if e := r.Index.Commit(want); e != nil {
 		// What was added can be found all the same.
-		r.warn(fmt.Errorf("the index cache could not be saved, the next run does it: %w", err))
+		r.warn(fmt.Errorf("the index cache could not be saved, the next run does it: %w", e))
 	}
-	return nil
+	return err
 }
 
 // Rebuild makes the index cache anew from what the repository holds, unless
@@ -140,31 +121,39 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 
 // verify doubts every pack that is not in the store, or not with the length
 // it should have, and returns the absent ones. It asks for all names at once,
-// because a header that is at hand in its commit record does not show that the
-// pack is there.
-func (r *Repository) verify(ctx context.Context, state *record.State) (absent map[objects.ID]bool, err error) {
+// because a header that is at hand elsewhere does not show that the pack is
+// there.
+func (r *Repository) verify(ctx context.Context, state *record.State) (absent []objects.ID, err error) {
 	if len(state.Packs) == 0 {
 		return nil, nil
 	}
-	lengths := make(map[backend.Key]int64, len(state.Packs))
+	lengths := make(map[objects.ID]int64, len(state.Packs))
 	for info, err := range r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return nil, fmt.Errorf("list packs: %w", err)
 		}
-		lengths[info.Key] = info.Size
+		if id, ok := packer.ParseKey(info.Key); ok {
+			lengths[id] = info.Size
+		}
 	}
-	absent = map[objects.ID]bool{}
 	for id, p := range state.Packs {
-		length, there := lengths[packer.Key(id)]
+		length, there := lengths[id]
 		switch {
 		case !there:
-			absent[id] = true
+			absent = append(absent, id)
 			r.doubt(id, backend.ErrNotExist)
 		case length != int64(p.Length):
 			r.doubt(id, objects.Corrupt("pack", "it has %d bytes instead of %d", length, p.Length))
 		}
 	}
 	return absent, nil
+}
+
+// trusting reports whether no pack is in doubt.
+func (r *Repository) trusting() bool {
+	r.doubting.Lock()
+	defer r.doubting.Unlock()
+	return len(r.doubted) == 0
 }
 
 // doubt warns about a pack, once, and lets it vouch for nothing. This is not
@@ -178,53 +167,4 @@ func (r *Repository) doubt(id objects.ID, err error) {
 	if !known {
 		r.warn(fmt.Errorf("pack %s cannot be used, run cairn check to see what it held: %w", id, err))
 	}
-}
-
-// fetch adds packs to the index, reading many headers at a time, and reports
-// whether it could have all of them.
-func (r *Repository) fetch(ctx context.Context, packs []record.Pack) (complete bool, err error) {
-	var lacking atomic.Bool
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(headersAtOnce)
-	for _, p := range packs {
-		group.Go(func() error {
-			h, err := r.Header(ctx, p)
-			switch {
-			case errors.Is(err, backend.ErrNotExist), objects.IsCorrupt(err):
-				lacking.Store(true)
-				r.doubt(p.ID, err)
-				return nil
-			case err != nil:
-				return err
-			}
-			return r.Index.Add(packer.IndexPack(p), h)
-		})
-	}
-	err = group.Wait()
-	return !lacking.Load(), err
-}
-
-// Header returns the header of a pack, from the commit record or from the
-// pack itself, bound to what the record says of it (FORMAT.md §9.3).
-func (r *Repository) Header(ctx context.Context, p record.Pack) (*pack.Header, error) {
-	prefix := p.Header
-	if len(prefix) == 0 {
-		var err error
-		prefix, err = r.store.Backend.Get(ctx, packer.Key(p.ID), backend.Range{Len: pack.PreambleLen + int64(p.HeaderLen)})
-		var short *backend.ShortError
-		if errors.As(err, &short) {
-			return nil, objects.Corrupt("pack "+p.ID.String(), "it has %d bytes instead of %d", short.Size, p.Length)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read header of pack %s: %w", p.ID, err)
-		}
-	}
-	if objects.ID(blake3.Sum256(prefix)) != p.HeaderHash {
-		return nil, objects.Corrupt("pack "+p.ID.String(), "its header is not the one that was committed")
-	}
-	h, err := pack.OpenHeader(r.Keys, prefix)
-	if err != nil {
-		return nil, fmt.Errorf("pack %s: %w", p.ID, err)
-	}
-	return h, nil
 }

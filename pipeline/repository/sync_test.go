@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/backend"
 	"cairn/backend/mem"
 	"cairn/index"
 	"cairn/locking"
@@ -27,6 +28,9 @@ type machine struct {
 	passphrase   string // instead of key
 	cache, state string
 	accept       locking.Rollback
+
+	backend  backend.Backend // in place of the store; nil: the store
+	indexing func(done, total int)
 }
 
 func newMachine(t testing.TB, s *mem.Store, key []byte) *machine {
@@ -49,9 +53,13 @@ func (m *machine) open(t testing.TB, warnings *[]string) (*repository.Repository
 	if m.passphrase != "" {
 		u = passphrase(m.passphrase)
 	}
-	return repository.Open(t.Context(), at(m.store), repository.Options{
+	store := at(m.store)
+	if m.backend != nil {
+		store.Backend = m.backend
+	}
+	return repository.Open(t.Context(), store, repository.Options{
 		Unlock: u, Location: "memory", CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
-		Warn: func(err error) { *warnings = append(*warnings, err.Error()) },
+		Warn: func(err error) { *warnings = append(*warnings, err.Error()) }, Indexing: m.indexing,
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"sync"
 
@@ -91,8 +90,8 @@ func (w *Writer) adopt(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
 		}
-		id, err := objects.ParseID(path.Base(string(info.Key)))
-		if err != nil || packer.Key(id) != info.Key {
+		id, ok := packer.ParseKey(info.Key)
+		if !ok {
 			continue // nothing of ours
 		}
 		if !locking.MayAdopt(state, id) || w.r.Index.Pending(id) {
@@ -155,6 +154,10 @@ func (w *Writer) Commit(ctx context.Context, c *record.Commit) error {
 	// In effect from here on; what follows concerns this machine's cache only.
 	if err := w.r.remember(ctx); err != nil {
 		w.r.warn(fmt.Errorf("the index cache could not be brought up to date, the next run does it: %w", err))
+		return nil
+	}
+	if err := w.r.tidy(ctx); err != nil {
+		w.r.warn(fmt.Errorf("copies of pack headers could not be put in order, a later run does it: %w", err))
 	}
 	return nil
 }
@@ -170,6 +173,7 @@ func (w *Writer) commit(ctx context.Context, c *record.Commit, after locking.Aft
 			return err
 		}
 	}
+	w.r.carry(ctx, c)
 	if err := w.lease.Commit(ctx, c, after); err != nil {
 		return err
 	}
@@ -190,6 +194,7 @@ func (w *Writer) Condemn(ctx context.Context, c *record.Commit, b locking.Basis)
 	c.Host, c.User = w.r.o.Host, w.r.o.User
 	w.begin(c)
 	defer w.begin(nil)
+	w.r.carry(ctx, c)
 	if err := w.lease.Condemn(ctx, c, b, locking.Release); err != nil {
 		return err
 	}
@@ -279,6 +284,7 @@ func (r *Repository) examine(ctx context.Context, id objects.ID, size int64) (re
 		return record.Pack{}, nil, fmt.Errorf("%s: %w", object, err)
 	}
 	return record.Pack{
-		ID: id, Kind: h.Kind, Length: uint64(size), HeaderLen: pre.HeaderLen, HeaderHash: blake3.Sum256(prefix),
+		ID: id, Kind: h.Kind, Length: uint64(size),
+		HeaderLen: pre.HeaderLen, HeaderHash: blake3.Sum256(prefix), Header: prefix,
 	}, h, nil
 }
