@@ -88,30 +88,36 @@ func (r *run) rename(dir int, from, to string) error {
 	if !safeName(to) {
 		return errName
 	}
-	err := retry(func() error { return unix.Renameat(dir, from, dir, to) })
-	if errors.Is(err, unix.EPERM) && r.o.Without&Flags == 0 && unprotect(dir, to) {
-		err = retry(func() error { return unix.Renameat(dir, from, dir, to) })
+	replace := func() error { return retry(func() error { return unix.Renameat(dir, from, dir, to) }) }
+	err := replace()
+	if errors.Is(err, unix.EPERM) && r.o.Without&Flags == 0 {
+		return unprotected(dir, to, err, replace)
 	}
 	return err
 }
 
-// unprotect takes the flags that protect what is called name in dir, and reports
-// whether it can be replaced now. What has other names keeps them: those may lie
-// outside the target.
-func unprotect(dir int, name string) bool {
+// unprotected calls replace once more, which has refused to replace what is
+// called name in dir, after it took the flags that protect that. If it has other
+// names it gets them back: those may lie outside the target.
+func unprotected(dir int, name string, refused error, replace func() error) error {
 	is, err := typeOf(dir, name)
 	if err != nil {
-		return false
+		return refused
 	}
 	s, _, names, err := openProtected(dir, name, is)
 	if err != nil {
-		return false
+		return refused
 	}
 	defer s.close()
-	if flags, err := s.Flags(); err != nil || flags&attr.Protective == 0 || names > 1 && is != archive.Dir {
-		return false
+	flags, err := s.Flags()
+	if flags &= attr.Protective; err != nil || flags == 0 || s.ChangeFlags(0, flags) != nil {
+		return refused
 	}
-	return s.ChangeFlags(0, attr.Protective) == nil
+	err = replace()
+	if err != nil || names > 1 {
+		err = errors.Join(err, s.ChangeFlags(flags, 0))
+	}
+	return err
 }
 
 func typeOf(dir int, name string) (archive.Type, error) {

@@ -262,9 +262,9 @@ func makeDir(parent int, name string, choice Choice) (made bool, err error) {
 	if choice != Take {
 		return false, errInTheWay
 	}
-	err = unix.Unlinkat(parent, name, 0)
-	if errors.Is(err, unix.EPERM) && unprotect(parent, name) {
-		err = unix.Unlinkat(parent, name, 0)
+	unlink := func() error { return unix.Unlinkat(parent, name, 0) }
+	if err = unlink(); errors.Is(err, unix.EPERM) {
+		err = unprotected(parent, name, err, unlink)
 	}
 	if err != nil {
 		return false, err
