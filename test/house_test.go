@@ -66,7 +66,7 @@ var arrows = map[string][]string{
 		"objects/pack", "pipeline/fileattr"},
 
 	// What a person types. The only place that picks a store.
-	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "locking", "objects", "objects/archive", "objects/attr", "objects/crypt",
+	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "backend/sftp", "locking", "objects", "objects/archive", "objects/attr", "objects/crypt",
 		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/fileattr", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
 		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
 }

@@ -115,13 +115,13 @@ func (d *dialer) reach(ctx context.Context, t *target, under *transport) (net.Co
 
 // cause returns the part of a network error that says what happened.
 func cause(err error) error {
-	var op *net.OpError
+	var errno syscall.Errno
 	var dns *net.DNSError
 	switch {
+	case errors.As(err, &errno):
+		return errno
 	case errors.As(err, &dns):
 		return dns
-	case errors.As(err, &op):
-		return op.Err
 	}
 	return err
 }

@@ -17,7 +17,7 @@ import (
 
 // cli is the command line: flags that every verb has, and the verbs.
 type cli struct {
-	Repo           string `short:"r" env:"CAIRN_REPOSITORY" placeholder:"PLACE" help:"The repository: a directory, s3://BUCKET/PREFIX, or s3+https://HOST:PORT/BUCKET/PREFIX (default: a directory under your home)."`
+	Repo           string `short:"r" env:"CAIRN_REPOSITORY" placeholder:"PLACE" help:"The repository: a directory, sftp://USER@HOST/PATH, s3://BUCKET/PREFIX, or s3+https://HOST:PORT/BUCKET/PREFIX (default: a directory under your home)."`
 	KeyFile        string `placeholder:"FILE" type:"path" help:"Open the repository with this key file ($$CAIRN_KEY_FILE)."`
 	PassphraseFile string `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
 	LockWait       wait   `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`

@@ -127,14 +127,26 @@ func (s secret) newPassphrase(ctx context.Context, t *terminal) ([]byte, error) 
 	return first, nil
 }
 
-// ask reads a line from the terminal without showing it. The read cannot be
-// called off: if ctx ends, by a signal, the program ends here, and the
-// terminal shows again what is typed.
+// ask asks for what opens the repository.
 func (t *terminal) ask(ctx context.Context, prompt string) ([]byte, error) {
-	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err != nil {
+	line, err := t.askLine(ctx, prompt)
+	if errors.Is(err, errNoTerminal) {
 		return nil, fmt.Errorf("%w: no passphrase is given and there is no terminal to ask on: "+
 			"set CAIRN_PASSPHRASE_FILE, CAIRN_PASSPHRASE_COMMAND or CAIRN_KEY_FILE", repository.ErrNoKey)
+	}
+	return line, err
+}
+
+// errNoTerminal says that nobody can be asked.
+var errNoTerminal = errors.New("there is no terminal to ask on")
+
+// askLine reads a line from the terminal without showing it. The read cannot be
+// called off: if ctx ends, by a signal, the program ends here, and the
+// terminal shows again what is typed.
+func (t *terminal) askLine(ctx context.Context, prompt string) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, errNoTerminal
 	}
 	defer tty.Close()
 	if state, err := term.GetState(int(tty.Fd())); err == nil {

@@ -13,6 +13,7 @@ import (
 	"cairn/backend/local"
 	"cairn/backend/retry"
 	"cairn/backend/s3"
+	"cairn/backend/sftp"
 	"cairn/locking"
 	"cairn/pipeline/repository"
 )
@@ -80,8 +81,11 @@ func (g *globals) parseLocation(typed string) (location, error) {
 		return directory(path), err
 	case s3.IsURL(scheme):
 		return g.parseBucket(typed)
+	case scheme == sftp.Scheme:
+		return g.parseHost(typed)
 	}
-	return nil, usage(fmt.Errorf("--repo: %s:// is not a kind of store that this version knows; name a directory, or s3://BUCKET/PREFIX", scheme))
+	return nil, usage(fmt.Errorf("--repo: %s:// is not a kind of store that this version knows; "+
+		"name a directory, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH", scheme))
 }
 
 // remoteStore is a store behind a network, before anything makes up for that.

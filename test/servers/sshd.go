@@ -196,6 +196,9 @@ func WriteKey(name string, key crypto.Signer) (ssh.PublicKey, error) {
 	return ssh.NewPublicKey(key.Public())
 }
 
+// AuthorizedKey returns the line that names a key in files of ssh.
+func AuthorizedKey(key ssh.PublicKey) []byte { return ssh.MarshalAuthorizedKey(key) }
+
 // awaitPort returns when somebody listens at an address.
 func awaitPort(addr string) error {
 	var err error
