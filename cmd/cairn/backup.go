@@ -243,12 +243,17 @@ func pathError(path string, err error) error {
 // cache and state, and the key that opens it.
 func (v *session) own() []walk.FileID {
 	var ids []walk.FileID
-	for _, path := range []string{v.location.directory(), v.places.cache, v.places.state, v.keyFile, v.places.defaultKey(), v.passphraseFile} {
+	for _, path := range v.ownPaths() {
 		if id, ok := walk.Identify(path); ok {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// ownPaths returns the paths of what is cairn's own, there or not.
+func (v *session) ownPaths() []string {
+	return []string{v.location.directory(), v.places.cache, v.places.state, v.keyFile, v.places.defaultKey(), v.passphraseFile}
 }
 
 // run makes the archive. The first signal ends it early with a checkpoint.

@@ -18,10 +18,12 @@
 //
 // # What is in the way
 //
-// A file, symbolic link, device or fifo of the target is replaced, also by a
-// directory, unless that is only the parent of what was chosen: then what is
-// below it fails. A directory stays: what the archive has below it is added,
-// and a file whose name it has fails. Symbolic links below the target are never
+// Options.Overwrite says which files, symbolic links, devices and fifos of the
+// target are replaced, also by a directory, unless that is only the parent of
+// what was chosen: then what is below it fails. A directory stays: what the
+// archive has below it is added, and with Options.Delete what it does not have
+// is removed. A file takes the place of an empty directory; of another one only
+// with Options.Delete, else it fails. Symbolic links below the target are never
 // followed. Whoever can write to the target meanwhile can spoil what lies in
 // his directories, but not make the restore write or change anything outside
 // the target.
@@ -33,6 +35,12 @@
 // without them), and where the first one failed, a member is restored from its
 // own content.
 //
+// # Reading back
+//
+// With Options.Verify every file is read again after the sync, and its chunks
+// are named as a backup would name them: no pack is fetched for that. What
+// differs is restored and read once more.
+//
 // # Memory
 //
 // For each worker one read (Options.ReadMax, or one frame if that is longer)
@@ -41,5 +49,6 @@
 // each file, and 4 MiB of names and attributes. What the garbage collector has
 // not collected yet comes on top. Measured with three workers: 35 to 50 MB,
 // whatever the archive. A set of hard links takes about 0.6 KiB until the end,
-// because any later entry may belong to it.
+// because any later entry may belong to it. Options.Delete takes the names of what
+// the archive has in the directories that the planner is in.
 package restore

@@ -33,6 +33,8 @@ type file struct {
 	// planner while it is not through with the file.
 	pending atomic.Int64
 	written atomic.Uint64 // bytes, holes included
+	status  Status        // what it is when it is over, unless it fails
+	keep    bool          // it is there, and needs its attributes only
 	failed  atomic.Bool
 
 	h    handle
@@ -119,15 +121,15 @@ func (f *file) fresh(make func(name string) error) (string, error) {
 	}
 }
 
-// write puts p at off of the temporary file.
-func (f *file) write(p []byte, off uint64) error {
+// write puts p at off of the temporary file of f.
+func (r *run) write(f *file, p []byte, off uint64) error {
 	t := f.dir.tree
 	fd, err := t.fds.acquire(f)
 	if err != nil {
 		return err
 	}
 	defer t.fds.release(&f.h)
-	return pwriteAll(fd, p, int64(off))
+	return r.put(fd, p, int64(off))
 }
 
 func pwriteAll(fd int, p []byte, off int64) error {
@@ -172,7 +174,9 @@ func (r *run) putWhole(f *file, p []byte) error {
 	if err != nil {
 		return err
 	}
-	err = pwriteAll(fd, p, 0)
+	if err = r.put(fd, p, 0); err == nil {
+		err = r.stretch(fd, int64(len(p)))
+	}
 	if err == nil && f.needsID() {
 		f.h.id, err = identify(fd)
 	}
@@ -224,7 +228,7 @@ func (r *run) publish(f *file, dir int, temp string, fd int, close func() error)
 
 // place gives a file its name, and the flags that keep it.
 func (r *run) place(f *file, dir int, temp string) error {
-	if err := r.rename(dir, temp, f.name); err != nil {
+	if err := r.rename(f, dir, temp); err != nil {
 		return err
 	}
 	r.protect(f)

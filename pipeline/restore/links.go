@@ -90,7 +90,7 @@ func (r *run) putLink(f *file) error {
 		err = errNotFirst // someone else has put another file there
 	}
 	if err == nil {
-		err = r.rename(to, temp, f.name)
+		err = r.rename(f, to, temp)
 	}
 	// Of two names of one file rename leaves both.
 	_ = unix.Unlinkat(to, temp, 0)

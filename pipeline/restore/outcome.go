@@ -51,6 +51,7 @@ func (r *run) giveUp(f *file, err error) (first bool) {
 	if !errors.Is(err, errLacking) {
 		r.warn(f.path(), err)
 	}
+	r.notThere(f.path())
 	return true
 }
 
@@ -84,8 +85,11 @@ func (r *run) resolved(f *file, n int64) error {
 
 // over is the end of f, in place or failed.
 func (r *run) over(f *file) error {
-	if !f.failed.Load() {
+	if f.failed.Load() {
+		r.list(Failed, f.path())
+	} else {
 		r.count(f)
+		r.list(f.status, f.path())
 	}
 	if f.link != nil && f.joins == nil {
 		if err := r.placed(f); err != nil {
@@ -110,6 +114,13 @@ func (r *run) placed(first *file) error {
 }
 
 func (r *run) count(f *file) {
+	if f.status == Kept && !f.keep {
+		r.progress.Left.Add(1)
+		return
+	}
+	if f.keep {
+		r.progress.Kept.Add(1)
+	}
 	if f.is == archive.File {
 		r.progress.Files.Add(1)
 	} else {

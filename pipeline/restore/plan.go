@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"cairn/objects/archive"
@@ -37,16 +36,8 @@ type planner struct {
 	levels  []level // from the target down to the directory that the planner is in
 	skipped string  // a directory that nothing is wanted of; empty: none yet
 	links   map[archive.Link]*linkSet
-}
 
-// level is a directory that the planner is in. It is made when something in it
-// is wanted.
-type level struct {
-	path   string
-	choice Choice         // Take, or Look for a mere parent
-	entry  *archive.Entry // nil: lost to damage; the directory gets no attributes
-	dir    *dir           // nil: not made
-	err    error          // why it cannot be made
+	stripper stripper
 }
 
 // plan goes through the whole archive.
@@ -54,7 +45,9 @@ func (r *run) plan(ctx context.Context, root archive.Root, jobs chan<- job) erro
 	p := planner{
 		r: r, jobs: jobs, reader: archive.NewReader(root, r.source.Meta), w: <-r.free,
 		levels: []level{{dir: r.tree.root}}, links: make(map[archive.Link]*linkSet),
+		stripper: newStripper(r.o.Strip),
 	}
+	p.levels[0].clear = r.o.Delete != nil && r.o.Strip == 0 && r.o.Delete("")
 	for from, more := "", true; more; {
 		var err error
 		if from, more, err = p.stretch(ctx, from); err != nil {
@@ -62,6 +55,9 @@ func (r *run) plan(ctx context.Context, root archive.Root, jobs chan<- job) erro
 		}
 	}
 	if err := p.leave(1); err != nil {
+		return err
+	}
+	if err := p.clear(&p.levels[0]); err != nil {
 		return err
 	}
 	if err := p.rest(ctx); err != nil {
@@ -106,6 +102,9 @@ func (p *planner) damaged(ctx context.Context, err error) error {
 	}
 	p.r.damaged(err)
 	p.lose(path, err)
+	for i := range p.levels {
+		p.levels[i].lost = true
+	}
 	return nil
 }
 
@@ -117,6 +116,8 @@ func (p *planner) entry(ctx context.Context, e *archive.Entry) error {
 	if err := p.ascend(e.Path); err != nil {
 		return err
 	}
+	p.has(e.Path)
+	choice = p.strip(e, choice)
 	if e.Type != archive.Dir {
 		if choice != Take {
 			return nil
@@ -127,7 +128,9 @@ func (p *planner) entry(ctx context.Context, e *archive.Entry) error {
 		p.skipped = strings.Clone(e.Path)
 		return nil
 	}
-	p.levels = append(p.levels, level{path: strings.Clone(e.Path), choice: choice, entry: e.Clone()})
+	p.levels = append(p.levels, level{
+		path: strings.Clone(e.Path), choice: choice, entry: e.Clone(), clear: p.clears(e.Path, choice),
+	})
 	if choice != Take {
 		return nil
 	}
@@ -142,106 +145,22 @@ func (p *planner) entry(ctx context.Context, e *archive.Entry) error {
 	return nil
 }
 
+// loseUnlessFatal reports an entry that is not restored. The error it returns
+// ends the restore.
+func (p *planner) loseUnlessFatal(path string, err error) error {
+	if fatal(err) {
+		return err
+	}
+	p.lose(path, err)
+	return nil
+}
+
 // lose reports an entry that is not restored.
 func (p *planner) lose(path string, err error) {
 	p.r.progress.Failed.Add(1)
 	p.r.warn(path, err)
-}
-
-// ascend leaves the directories that path is not in, and enters those of its
-// parents whose entries were lost to damage.
-func (p *planner) ascend(path string) error {
-	keep := len(p.levels)
-	for keep > 1 && !within(path, p.levels[keep-1].path) {
-		keep--
-	}
-	if err := p.leave(keep); err != nil {
-		return err
-	}
-	begin := 0
-	if top := p.levels[keep-1].path; top != "" {
-		begin = len(top) + 1
-	}
-	for {
-		n := strings.IndexByte(path[begin:], '/')
-		if n < 0 {
-			return nil
-		}
-		p.levels = append(p.levels, level{path: strings.Clone(path[:begin+n]), choice: Look})
-		begin += n + 1
-	}
-}
-
-// leave goes up until n levels are left.
-func (p *planner) leave(n int) error {
-	for i := len(p.levels) - 1; i >= n; i-- {
-		if err := p.r.done(p.levels[i].dir); err != nil {
-			return err
-		}
-	}
-	clear(p.levels[n:])
-	p.levels = p.levels[:n]
-	return nil
-}
-
-// toldError is an error about a directory that Warn was already told about.
-type toldError struct{ err error }
-
-func (e toldError) Error() string { return "cannot make its directory: " + e.err.Error() }
-func (e toldError) Unwrap() error { return e.err }
-
-// told returns err as a toldError.
-func told(err error) error {
-	if unlessTold(err) == nil {
-		return err
-	}
-	return toldError{err}
-}
-
-func unlessTold(err error) error {
-	if errors.As(err, &toldError{}) {
-		return nil
-	}
-	return err
-}
-
-// descend makes the directories that the planner is in, as far as they are not
-// there yet, and returns the last one. An error that is a toldError ends
-// nothing but them.
-func (p *planner) descend(ctx context.Context) (*dir, error) {
-	at := p.levels[0].dir
-	for i := range p.levels[1:] {
-		l := &p.levels[i+1]
-		if l.dir == nil && l.err == nil {
-			if err := p.make(ctx, at, l); err != nil {
-				return nil, err
-			}
-		}
-		if l.err != nil {
-			return nil, told(l.err)
-		}
-		at = l.dir
-	}
-	return at, nil
-}
-
-// make makes the directory of l in at.
-func (p *planner) make(ctx context.Context, at *dir, l *level) (err error) {
-	var attrs *attributes
-	if l.entry != nil {
-		a := p.attributes(ctx, l.entry)
-		attrs = &a
-		l.entry = nil
-	}
-	if l.dir, err = at.enter(lastName(l.path), attrs, l.choice); err == nil {
-		return nil
-	}
-	if fatal(err) {
-		return err
-	}
-	l.err = err
-	p.lose(l.path, fmt.Errorf("make directory: %w", err))
-	return nil
+	p.r.list(Failed, targetPath(path, p.r.o.Strip))
+	p.r.notThere(targetPath(path, p.r.o.Strip))
 }
 
 func (p *planner) attributes(ctx context.Context, e *archive.Entry) attributes {
@@ -266,16 +185,34 @@ func (p *planner) file(ctx context.Context, e *archive.Entry) error {
 		p.lose(e.Path, err)
 		return nil
 	}
-	f := &file{
-		dir: d, name: name, is: e.Type, size: e.Size,
-		attrs: p.attributes(ctx, e), h: handle{fd: -1},
+	if p.r.o.DryRun {
+		return p.wouldPut(d, name, e)
 	}
+	todo, err := p.r.decide(d, name, e)
+	if err != nil {
+		return p.loseUnlessFatal(e.Path, err)
+	}
+	f := &file{
+		dir: d, name: name, is: e.Type, size: e.Size, status: todo.status, keep: todo.keep,
+		h: handle{fd: -1},
+	}
+	if todo.status == Kept && !todo.keep {
+		p.r.notThere(f.path())
+		p.r.count(f)
+		p.r.list(Kept, f.path())
+		return nil
+	}
+	f.attrs = p.attributes(ctx, e)
 	if e.Type != archive.File {
 		f.node = &node{target: strings.Clone(e.Target), major: e.Major, minor: e.Minor}
 	}
 	d.pending.Add(1)
 	p.w.files++
 	p.w.extra += len(name) + len(e.Target) + f.attrs.weight()
+	if f.keep {
+		p.w.ready = append(p.w.ready, f)
+		return p.flushIfFull(ctx)
+	}
 	if e.HasLink {
 		f.link = p.set(e.Link)
 		if first := p.join(f, &e.Content); !first {

@@ -82,16 +82,24 @@ func openProtected(dir int, name string, is archive.Type) (s subject, id fileID,
 	return s, fileID{dev: uint64(st.Dev), inode: uint64(st.Ino)}, uint64(st.Nlink), err
 }
 
-// rename gives a file its name, in the place of another file if need be, but
-// never of a directory.
-func (r *run) rename(dir int, from, to string) error {
-	if !safeName(to) {
+// rename gives f, which is called from in dir, its name, in the place of another
+// file or of a directory (see makeRoom) if need be.
+func (r *run) rename(f *file, dir int, from string) error {
+	if !safeName(f.name) {
 		return errName
 	}
-	replace := func() error { return retry(func() error { return unix.Renameat(dir, from, dir, to) }) }
-	err := replace()
-	if errors.Is(err, unix.EPERM) && r.o.Without&Flags == 0 {
-		return unprotected(dir, to, err, replace)
+	place := func() error {
+		return retry(func() error { return unix.Renameat(dir, from, dir, f.name) })
+	}
+	err := place()
+	switch {
+	case errors.Is(err, unix.EPERM) && r.o.Without&Flags == 0:
+		return unprotected(dir, f.name, err, place)
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.EEXIST):
+		if err := r.makeRoom(dir, f.name, f.path()); err != nil {
+			return fmt.Errorf("remove the directory that has its place: %w", err)
+		}
+		return place()
 	}
 	return err
 }
@@ -118,6 +126,17 @@ func unprotected(dir int, name string, refused error, replace func() error) erro
 		err = errors.Join(err, s.ChangeFlags(flags, 0))
 	}
 	return err
+}
+
+// expose takes the flags that keep s from changing. Not ours to take: then
+// whatever is to change says so.
+func (r *run) expose(s subject) {
+	if r.o.Without&Flags != 0 {
+		return
+	}
+	if flags, err := s.Flags(); err == nil && flags&attr.Protective != 0 {
+		_ = s.ChangeFlags(0, flags&attr.Protective)
+	}
 }
 
 func typeOf(dir int, name string) (archive.Type, error) {

@@ -57,6 +57,22 @@ type Options struct {
 	// each entry, in the archive's order, but not below what was skipped.
 	Select func(path string, is archive.Type) Choice
 
+	Overwrite Overwrite // what becomes of what is there already
+	Strip     int       // leading components that paths lose; what has no more of them is not restored
+	Sparse    bool      // what is zero becomes a hole, whatever it was
+	Verify    bool      // read back what was restored, and compare it
+	DryRun    bool      // change nothing; Progress, List and Warn say what would be done
+
+	// Delete reports whether what the archive does not have is removed from the
+	// directory that has this path in the archive, the empty one for the target
+	// itself. Only directories that Select takes are asked about. What Select
+	// would skip stays, and so do file systems that are mounted there. nil:
+	// nothing is removed.
+	Delete func(dir string) bool
+
+	// Protected are paths, links followed, of what is never removed: cairn's own.
+	Protected []string
+
 	Without       Part // what is not restored of entries
 	NumericOwners bool // owners, and those whom ACLs name, by number, whatever their names are here
 	Partial       bool // restore files that were cut short, as name.partial
@@ -70,6 +86,10 @@ type Options struct {
 	Workers  int                 // goroutines that fetch, open and write; 0: one more than cores
 	Progress *Progress           // counts; may be nil
 	Warn     func(string, error) // what went wrong with one path; called one at a time; may be nil
+
+	// List is told what became of every path of the target that is not a mere
+	// parent, as things are done; called one at a time; may be nil.
+	List func(s Status, path string)
 }
 
 // Progress counts what a restore has done so far. Its fields may be read at any
@@ -83,6 +103,10 @@ type Progress struct {
 	Failed              atomic.Uint64 // entries that are not in place
 	Damaged             atomic.Uint64 // entries that the source could not give whole; mostly of Failed, some lack an attribute
 	Warnings            atomic.Uint64 // everything Warn was told, failures included
+	Kept                atomic.Uint64 // of Files: those that were there already
+	Left                atomic.Uint64 // entries that Overwrite left alone; not counted elsewhere
+	Deleted             atomic.Uint64 // what was removed, files and directories
+	Mismatched          atomic.Uint64 // files that do not read as they were written
 }
 
 // Summary is what a finished restore did.
@@ -92,7 +116,9 @@ type Summary struct {
 	Bytes               uint64
 	Fetched, Reads      uint64
 	Failed, Warnings    uint64
-	Damaged             uint64        // entries that the source could not give whole
+	Damaged             uint64 // entries that the source could not give whole
+	Kept, Left, Deleted uint64
+	Mismatched          uint64        // files that do not read as they were written
 	Lacks               []Lack        // what many entries are not restored with, for one reason each
 	Sync                time.Duration // of the wait for the disk at the end
 }
@@ -105,12 +131,15 @@ type run struct {
 	owners   *owners
 	progress *Progress
 
+	protected map[fileID]bool // what is never removed
+
 	free chan *window // those that nobody plans or works on
 
 	mu         sync.Mutex
 	redo       []*file            // guarded by mu: to be planned once more
 	unfinished map[*file]struct{} // guarded by mu: with a temporary file
 	lacks      map[lackKey]*Lack  // guarded by mu
+	absent     map[string]bool    // guarded by mu: what Verify need not look for, by path
 
 	warning sync.Mutex // held while Warn is called
 }
@@ -136,14 +165,15 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
-	tree, err := openTree(o.Target)
+	tree, err := openTree(o.Target, o.DryRun)
 	if err != nil {
 		return Summary{}, explain(err)
 	}
 	defer tree.close()
 	r := &run{
 		source: source, o: o, tree: tree, progress: o.Progress,
-		owners: newOwners(o.NumericOwners), unfinished: make(map[*file]struct{}),
+		owners: newOwners(o.NumericOwners), protected: identifyAll(o.Protected),
+		unfinished: make(map[*file]struct{}), absent: make(map[string]bool),
 		lacks: make(map[lackKey]*Lack), free: make(chan *window, windows),
 	}
 	for range windows {
@@ -157,12 +187,21 @@ func Run(ctx context.Context, source Source, root archive.Root, o Options) (Summ
 	if err != nil {
 		return r.summary(), fmt.Errorf("restore to %s: %w", o.Target, explain(err))
 	}
+	if o.DryRun {
+		return r.summary(), nil
+	}
 	begun := time.Now()
 	if err := tree.sync(); err != nil {
 		return r.summary(), fmt.Errorf("write %s to disk: %w", o.Target, explain(err))
 	}
+	took := time.Since(begun)
+	if o.Verify {
+		if err := r.verify(ctx, root); err != nil {
+			return r.summary(), fmt.Errorf("verify %s: %w", o.Target, err)
+		}
+	}
 	s := r.summary()
-	s.Sync = time.Since(begun)
+	s.Sync = took
 	return s, nil
 }
 
@@ -217,5 +256,6 @@ func (r *run) summary() Summary {
 		Bytes: p.Bytes.Load(), Fetched: p.Fetched.Load(), Reads: p.Reads.Load(),
 		Failed: p.Failed.Load(), Warnings: p.Warnings.Load(),
 		Damaged: p.Damaged.Load(), Lacks: r.allLacks(),
+		Kept: p.Kept.Load(), Left: p.Left.Load(), Deleted: p.Deleted.Load(), Mismatched: p.Mismatched.Load(),
 	}
 }

@@ -42,8 +42,19 @@ type tree struct {
 
 // openTree opens the target, which is made if it is missing. Symbolic links in
 // the name of the target itself are followed: whoever names it means them.
-func openTree(target string) (*tree, error) {
-	if err := os.MkdirAll(target, 0o777); err != nil {
+// In a dry run a target that is missing stays so: the tree has no root then.
+func openTree(target string, dry bool) (*tree, error) {
+	t := &tree{
+		fds:     descriptors{limit: openLimit},
+		temp:    TempPrefix + strings.ToLower(rand.Text()[:12]) + "-",
+		devices: make(map[uint64]int), lifted: make(map[*dir]attr.Flags),
+	}
+	t.fds.idle.Init()
+	if dry {
+		if _, err := os.Stat(target); errors.Is(err, os.ErrNotExist) {
+			return t, nil
+		}
+	} else if err := os.MkdirAll(target, 0o777); err != nil {
 		return nil, fmt.Errorf("make target: %w", err)
 	}
 	var fd int
@@ -54,12 +65,6 @@ func openTree(target string) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open target %s: %w", target, err)
 	}
-	t := &tree{
-		fds:     descriptors{limit: openLimit},
-		temp:    TempPrefix + strings.ToLower(rand.Text()[:12]) + "-",
-		devices: make(map[uint64]int), lifted: make(map[*dir]attr.Flags),
-	}
-	t.fds.idle.Init()
 	t.root = &dir{tree: t, h: handle{fd: fd, pins: 1}} // pinned for good
 	t.root.pending.Store(1)
 	id, err := identify(fd)
@@ -79,7 +84,9 @@ func openTree(target string) (*tree, error) {
 // close closes every directory. Nobody uses one any more.
 func (t *tree) close() {
 	t.fds.shrink(0)
-	_ = closeIfOpen(t.root.h.fd) // opened for reading
+	if t.root != nil {
+		_ = closeIfOpen(t.root.h.fd) // opened for reading
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, fd := range t.devices {
@@ -127,6 +134,7 @@ type dir struct {
 	name     string
 	attrs    *attributes // nil: the target, which keeps its own
 	inherits bool        // it hands an ACL down to what is made in it
+	made     bool        // by this restore: nothing was in it
 
 	// pending is what must be over before the directory gets its metadata:
 	// everything below it, and the planner being inside of it.
@@ -216,6 +224,7 @@ func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error)
 	if !made && choice != Take {
 		child.attrs = nil // only passed through: it keeps its own
 	}
+	child.made = made
 	if err := child.prepare(fd, made); err != nil {
 		return nil, err
 	}

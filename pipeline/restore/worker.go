@@ -48,7 +48,10 @@ func (w *worker) do(ctx context.Context, j job) error {
 
 // putReady restores a file that needs no chunks.
 func (r *run) putReady(f *file) error {
-	if f.joins != nil && f.link != nil {
+	switch {
+	case f.keep:
+		return r.putKept(f)
+	case f.joins != nil && f.link != nil:
 		return r.linked(f)
 	}
 	var err error
@@ -164,7 +167,7 @@ func (w *worker) put(pieces []piece, raw []byte) error {
 	if f.failed.Load() {
 		return w.r.resolved(f, int64(len(pieces)))
 	}
-	if err := f.write(p, pieces[0].to); err != nil {
+	if err := w.r.write(f, p, pieces[0].to); err != nil {
 		if err := w.r.fail(f, err); err != nil {
 			return err
 		}
