@@ -11,9 +11,10 @@ type cursor struct {
 	r    *Reader
 	open []items // of the inner nodes above the place, the root's first
 	leaf leafReader
-	in   bool // the place is in a leaf
-	at   ref  // that leaf
-	seen Root // counts of the entries so far, while whole
+	in   bool   // the place is in a leaf
+	at   ref    // that leaf
+	rank uint64 // of the next entry in it
+	seen Root   // counts of the entries so far, while whole
 	// whole: there was no gap since the archive's first entry.
 	whole bool
 	// visit, unless nil, gets the ID of every node before it is read.
@@ -24,7 +25,21 @@ type cursor struct {
 type ref struct {
 	item
 	level uint8
-	root  bool // the path is not known
+	root  bool   // the path is not known
+	rank  uint64 // of the first entry below
+}
+
+// choice says which item of a node is descended to.
+type choice func(n ref, in *inner) items
+
+func toFirst(_ ref, in *inner) items { return in.items }
+
+func toPath(path string) choice {
+	return func(_ ref, in *inner) items { return in.find(path) }
+}
+
+func toRank(rank uint64) choice {
+	return func(n ref, in *inner) items { return in.findRank(rank - n.rank) }
 }
 
 // seek returns the first entry that is not below path, and moves behind it.
@@ -42,12 +57,17 @@ func (c *cursor) seek(path string) (*Entry, error) {
 }
 
 // place moves to the beginning of the leaf that path belongs to.
-func (c *cursor) place(path string) error {
+func (c *cursor) place(path string) error { return c.placeAt(toPath(path), path == "") }
+
+// placeRank moves to the beginning of the leaf that has the entry of a rank.
+func (c *cursor) placeRank(rank uint64) error { return c.placeAt(toRank(rank), rank == 0) }
+
+func (c *cursor) placeAt(to choice, first bool) error {
 	c.close()
-	c.leaf.step, c.leaf.known = step{}, path == ""
-	c.seen, c.whole = Root{}, path == ""
+	c.leaf.step, c.leaf.known = step{}, first
+	c.seen, c.whole = Root{}, first
 	root := c.r.root
-	return c.descend(ref{item{"", root.ID, root.Entries, root.Size}, root.Level, true}, path)
+	return c.descend(ref{item: item{"", root.ID, root.Entries, root.Size}, level: root.Level, root: true}, to)
 }
 
 // close moves to the end.
@@ -106,6 +126,7 @@ func (c *cursor) nextInLeaf() (*Entry, error) {
 	if err != nil {
 		return nil, c.damaged(c.at, err)
 	}
+	c.rank++
 	c.seen.Entries++
 	switch e.Type {
 	case File:
@@ -134,19 +155,19 @@ func (c *cursor) nextLeaf() error {
 			c.open = c.open[:len(c.open)-1]
 			continue
 		}
-		level := c.r.root.Level - uint8(len(c.open))
+		level, rank := c.r.root.Level-uint8(len(c.open)), above.rank
 		it, path, err := above.next()
 		if err != nil {
 			return err // parseInner saw none
 		}
 		it.path = string(path)
-		return c.descend(ref{it, level, false}, "")
+		return c.descend(ref{item: it, level: level, rank: rank}, toFirst)
 	}
 	return nil
 }
 
-// descend moves to the beginning of the leaf below n that path belongs to.
-func (c *cursor) descend(n ref, path string) error {
+// descend moves to the beginning of a leaf below n.
+func (c *cursor) descend(n ref, to choice) error {
 	for {
 		if c.visit != nil {
 			c.visit(n.id)
@@ -158,14 +179,16 @@ func (c *cursor) descend(n ref, path string) error {
 		if err != nil {
 			return c.failed(n, err)
 		}
-		at := in.find(path)
+		at := to(n, in)
+		at.rank += n.rank
+		rank := at.rank
 		it, p, err := at.next()
 		if err != nil {
 			return err // parseInner saw none
 		}
 		it.path = string(p)
 		c.open = append(c.open, at)
-		n = ref{it, n.level - 1, false}
+		n = ref{item: it, level: n.level - 1, rank: rank}
 	}
 }
 
@@ -184,7 +207,7 @@ func (c *cursor) enter(n ref) error {
 	case c.leaf.left == 0 && !n.root:
 		return c.damaged(n, errEmpty)
 	}
-	c.at, c.in = n, true
+	c.at, c.in, c.rank = n, true, n.rank
 	return nil
 }
 

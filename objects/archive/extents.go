@@ -15,23 +15,49 @@ import (
 // the extents behind them.
 func (r *Reader) Extents(c *Content) iter.Seq2[Extent, error] {
 	return func(yield func(Extent, error) bool) {
-		w := extentWalk{r: r, yield: yield}
+		for x, err := range r.ExtentsFrom(c, 0) {
+			if !yield(x.Extent, err) {
+				return
+			}
+		}
+	}
+}
+
+// Placed is an extent and where in the content it begins.
+type Placed struct {
+	Extent
+	Off uint64 // bytes
+}
+
+// ExtentsFrom is Extents, from the extent on that has the byte at off. It reads
+// no list that ends before.
+func (r *Reader) ExtentsFrom(c *Content, off uint64) iter.Seq2[Placed, error] {
+	return func(yield func(Placed, error) bool) {
+		w := extentWalk{r: r, from: off, yield: yield}
 		w.walk(c.Extents, c.Level)
 	}
 }
 
 type extentWalk struct {
 	r     *Reader
-	yield func(Extent, error) bool
-	hole  bool // the extent before was a hole
+	from  uint64
+	yield func(Placed, error) bool
+	at    uint64 // where the next extent begins
+	hole  bool   // the extent before was a hole
 }
 
 // walk returns false if the consumer has enough.
 func (w *extentWalk) walk(list []Extent, level uint8) bool {
 	for _, x := range list {
+		begin := w.at
+		if begin+x.Len <= w.from {
+			w.at += x.Len
+			continue
+		}
 		if level == 0 {
+			w.at += x.Len
 			w.hole = x.Hole
-			if !w.yield(x, nil) {
+			if !w.yield(Placed{x, begin}, nil) {
 				return false
 			}
 			continue
@@ -41,8 +67,9 @@ func (w *extentWalk) walk(list []Extent, level uint8) bool {
 			err = corruptList(x.ID, errHoles)
 		}
 		if err != nil {
+			w.at += x.Len
 			w.hole = false
-			if !w.yield(Extent{Len: x.Len}, err) {
+			if !w.yield(Placed{Extent{Len: x.Len}, begin}, err) {
 				return false
 			}
 		} else if !w.walk(below, level-1) {

@@ -56,8 +56,25 @@ func (n *inner) find(path string) items {
 			found = i
 		}
 	}
+	return n.skip(found)
+}
+
+// findRank returns a reader whose next item is the one that has the entry of a
+// rank, counted from the node's first entry, or the last one if none has.
+func (n *inner) findRank(rank uint64) items {
+	all := n.items
+	for i := range n.items.left {
+		if _, _, _ = all.next(); all.rank > rank { // parseInner saw no error
+			return n.skip(i)
+		}
+	}
+	return n.skip(n.items.left - 1)
+}
+
+// skip returns a reader of the items behind the first few.
+func (n *inner) skip(few int) items {
 	at := n.items
-	for range found {
+	for range few {
 		_, _, _ = at.next()
 	}
 	return at

@@ -125,6 +125,7 @@ type items struct {
 	d    wire.Decoder
 	left int
 	path []byte // of the item before; nil before the first
+	rank uint64 // of the next item's first entry, counted from wherever it was set
 }
 
 // next reads the next item. The caller makes sure that one is left; the path
@@ -143,6 +144,7 @@ func (r *items) next() (it item, path []byte, err error) {
 		return item{}, nil, err
 	}
 	r.path = append(r.path[:shared], suffix...)
+	r.rank += it.entries
 	return it, r.path, nil
 }
 

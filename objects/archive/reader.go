@@ -76,18 +76,36 @@ func (r *Reader) From(path string) iter.Seq2[*Entry, error] {
 // Lookup returns the entry of path, or ErrNotFound. It reads one node of each
 // level at most. The caller owns the entry, which keeps its leaf alive.
 func (r *Reader) Lookup(path string) (*Entry, error) {
+	e, _, err := r.Find(path)
+	return e, err
+}
+
+// Find is Lookup, and also returns the entry's rank: how many entries come
+// before it. Ranks stand for entries where paths are too long; they are as
+// lasting as the archive.
+func (r *Reader) Find(path string) (e *Entry, rank uint64, err error) {
 	c := cursor{r: r}
-	err := c.place(path)
+	err = c.place(path)
 	for err == nil && c.in && c.leaf.left > 0 {
-		var e *Entry
 		if e, err = c.next(); err == nil && e.Path == path {
-			return e, nil
+			return e, c.rank - 1, nil
 		}
 	}
 	if err == nil {
 		err = ErrNotFound
 	}
-	return nil, fmt.Errorf("look up %q: %w", path, err)
+	return nil, 0, fmt.Errorf("look up %q: %w", path, err)
+}
+
+// At returns the entry of a rank, or ErrNotFound if there are not so many. It
+// costs what Lookup does, and the caller owns the entry likewise.
+func (r *Reader) At(rank uint64) (*Entry, error) {
+	c := cursor{r: r}
+	e, err := c.seekRank(rank)
+	if err != nil {
+		return nil, fmt.Errorf("look up entry %d: %w", rank, err)
+	}
+	return e, nil
 }
 
 // Children returns the entries of a directory, without those below them, in
@@ -96,48 +114,12 @@ func (r *Reader) Lookup(path string) (*Entry, error) {
 // says; ErrNotFound and ErrNotDir end the iteration.
 func (r *Reader) Children(dir string) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
-		c := cursor{r: r}
-		e, err := c.seekChild(dir)
-		for e != nil || err != nil {
-			if err != nil {
-				if !yield(nil, err) {
-					return
-				}
-				e, err = c.next()
-				continue
-			}
-			child, direct, ok := childOf(dir, e.Path)
-			if !ok {
+		for l := r.List(dir); ; {
+			if e, _, err := l.Next(); e == nil && err == nil || !yield(e, err) {
 				return
-			}
-			below := !direct || e.Type == Dir
-			if direct && !yield(e, nil) {
-				return
-			}
-			if below {
-				e, err = c.skip(behind(child))
-			} else {
-				e, err = c.next()
 			}
 		}
 	}
-}
-
-// seekChild returns the first entry below dir, or what comes after dir if there
-// is none.
-func (c *cursor) seekChild(dir string) (*Entry, error) {
-	e, err := c.seek(dir)
-	switch {
-	case err != nil || dir == "":
-		return e, err
-	case e == nil || e.Path != dir:
-		c.close()
-		return nil, fmt.Errorf("list %q: %w", dir, ErrNotFound)
-	case e.Type != Dir:
-		c.close()
-		return nil, fmt.Errorf("list %q: %w", dir, ErrNotDir)
-	}
-	return c.next()
 }
 
 // childOf returns the child of dir that path is, if direct, or is below of. It
