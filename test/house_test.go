@@ -64,11 +64,34 @@ var arrows = map[string][]string{
 	// Restore takes chunks from whoever has them: it does not know repositories.
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/attr", "objects/crypt",
 		"objects/pack", "pipeline/fileattr"},
+	"pipeline/content": {"index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
 
 	// What a person types. The only place that picks a store.
-	"cmd/cairn": {"backend", "backend/local", "backend/probe", "backend/retry", "backend/s3", "backend/sftp", "locking", "objects", "objects/archive", "objects/attr", "objects/crypt",
-		"objects/pack", "objects/record", "pipeline/backup", "pipeline/check", "pipeline/fileattr", "pipeline/packer", "pipeline/pattern", "pipeline/repository",
-		"pipeline/restore", "pipeline/selection", "pipeline/walk"},
+	"cmd/cairn": {
+		"backend",
+		"backend/local",
+		"backend/probe",
+		"backend/retry",
+		"backend/s3",
+		"backend/sftp",
+		"locking",
+		"objects",
+		"objects/archive",
+		"objects/attr",
+		"objects/crypt",
+		"objects/pack",
+		"objects/record",
+		"pipeline/backup",
+		"pipeline/check",
+		"pipeline/content",
+		"pipeline/fileattr",
+		"pipeline/packer",
+		"pipeline/pattern",
+		"pipeline/repository",
+		"pipeline/restore",
+		"pipeline/selection",
+		"pipeline/walk",
+	},
 }
 
 // rooms says which packages may use what others wrote: exactly these. Whoever
@@ -91,8 +114,18 @@ var rooms = map[string][]string{
 	"golang.org/x/crypto/chacha20poly1305": {"objects/crypt"},
 	"github.com/zeebo/blake3":              {"objects/bundle", "objects/chunker", "objects/crypt", "objects/pack", "objects/record", "pipeline/check", "pipeline/compact", "pipeline/repository"},
 	"github.com/zeebo/xxh3":                {"index", "objects/archive", "objects/pack"},
-	"golang.org/x/sync/errgroup":           {"backend/sftp", "locking", "pipeline/backup", "pipeline/check", "pipeline/compact", "pipeline/packer", "pipeline/repository", "pipeline/restore"},
-	"golang.org/x/sys/unix":                {"backend/local", "index", "locking", "pipeline/backup", "pipeline/fileattr", "pipeline/restore", "pipeline/walk"},
+	"golang.org/x/sync/errgroup": {
+		"backend/sftp",
+		"locking",
+		"pipeline/backup",
+		"pipeline/check",
+		"pipeline/compact",
+		"pipeline/content",
+		"pipeline/packer",
+		"pipeline/repository",
+		"pipeline/restore",
+	},
+	"golang.org/x/sys/unix": {"backend/local", "index", "locking", "pipeline/backup", "pipeline/fileattr", "pipeline/restore", "pipeline/walk"},
 
 	"github.com/aws/aws-sdk-go-v2/aws":             {"backend/s3"},
 	"github.com/aws/aws-sdk-go-v2/config":          {"backend/s3"},

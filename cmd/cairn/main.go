@@ -37,6 +37,8 @@ type cli struct {
 	WithLock withLockCmd `cmd:"" help:"Run a command while nobody writes to the repository."`
 	Config   configCmd   `cmd:"" help:"Show or change the settings of the repository."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	Cat catCmd `cmd:"" help:"Print a file of an archive."`
 }
 
 const description = `Encrypted, deduplicating backups.

@@ -24,7 +24,7 @@ type Need struct {
 func (r *Reader) Needs(need func(Need) (below bool, err error)) error {
 	w := needs{c: cursor{r: r}, need: need}
 	root := r.root
-	return w.node(ref{item{"", root.ID, root.Entries, root.Size}, root.Level, true})
+	return w.node(ref{item: item{"", root.ID, root.Entries, root.Size}, level: root.Level, root: true})
 }
 
 // needs goes down a tree. The cursor reads leaves, one at a time, and never
@@ -52,7 +52,7 @@ func (w *needs) node(n ref) error {
 			return err // parseInner saw none
 		}
 		it.path = string(path)
-		if err := w.node(ref{it, n.level - 1, false}); err != nil {
+		if err := w.node(ref{item: it, level: n.level - 1}); err != nil {
 			return err
 		}
 	}
