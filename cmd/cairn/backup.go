@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 
 // backupCmd makes an archive.
 type backupCmd struct {
-	Paths              []string `arg:"" name:"path" help:"What to back up."`
+	Paths              []string `arg:"" optional:"" name:"path" help:"What to back up; - for standard input."`
 	Init               bool     `help:"Create the repository if there is none yet."`
 	DryRun             bool     `short:"n" help:"Only say what would be done."`
 	List               bool     `help:"List everything with a letter: A added, M modified, U unchanged, C changed while it was read, E could not be read, x left out."`
@@ -30,6 +31,7 @@ type backupCmd struct {
 	Compression        string   `enum:"none,fastest,default,better,auto" default:"auto" placeholder:"LEVEL" help:"none, fastest, default, better, or auto: fastest, where it looks as if it paid (default: ${default})."`
 	CheckpointInterval wait     `default:"5m" placeholder:"TIME" help:"How often to commit what has been reached, so that a backup that is cut short loses nothing (default: ${default})."`
 
+	sources
 	naming
 	changes
 	keeping
@@ -50,6 +52,8 @@ func (backupCmd) Help() string {
     cairn backup --init ~/Documents
     cairn -r /mnt/backup/cairn backup /etc /home --exclude '*.tmp'
     cairn backup / --one-file-system --exclude-caches --exclude /var/tmp/
+    cairn backup --stdin-name db.sql --stdin-command -- pg_dump db
+    cairn backup --read-special /dev/vg/snapshot
 
 Files that have not changed since the last backup of the same paths are not
 read again. Only what the repository does not have yet is stored.`
@@ -57,7 +61,7 @@ read again. Only what the repository does not have yet is stored.`
 
 // Run implements the verb.
 func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
-	roots, err := plan(c.Paths)
+	from, err := c.find(ctx, c.Paths)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	defer v.close(&err)
 
-	run := newBackupRun(g, v, roots, names)
+	run := newBackupRun(g, v, from, names)
 	c.options(&run.options)
 	if c.List {
 		run.list(&rules)
@@ -103,6 +107,7 @@ func (c *backupCmd) options(o *backup.Options) {
 	o.CheckpointEvery = time.Duration(c.CheckpointInterval)
 	o.ReadAll, o.IgnoreInode, o.IgnoreChangeTime = c.Force, c.IgnoreInode, c.IgnoreCtime
 	o.AccessTimes, o.BirthTimes, o.Labels = c.Atime, c.Btime, c.keeping.labels()
+	o.ReadSpecial, o.Fixed = c.ReadSpecial, c.sizes()
 	o.Walk.OneFileSystem = c.OneFileSystem
 	switch c.Compression {
 	case "none":
@@ -124,7 +129,8 @@ func ended(warnings uint64) error {
 	return nil
 }
 
-func plan(paths []string) ([]walk.Root, error) {
+// planRoots returns the roots that paths name, there or not.
+func planRoots(paths []string) ([]walk.Root, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("find the working directory: %w", err)
@@ -132,6 +138,15 @@ func plan(paths []string) ([]walk.Root, error) {
 	roots, err := walk.Plan(paths, cwd)
 	if err != nil {
 		return nil, usage(err)
+	}
+	return roots, nil
+}
+
+// plan returns the roots that paths name, all of which are there.
+func plan(paths []string) ([]walk.Root, error) {
+	roots, err := planRoots(paths)
+	if err != nil {
+		return nil, err
 	}
 	for _, root := range roots {
 		_, err := os.Lstat(root.Source)
@@ -195,15 +210,15 @@ type backupRun struct {
 	begun    time.Time
 }
 
-func newBackupRun(g *globals, v *session, roots []walk.Root, names names) *backupRun {
+func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 	r := &backupRun{g: g, v: v, progress: new(backup.Progress), begun: time.Now()}
 	_, zone := names.time.Zone()
 	r.options = backup.Options{
-		Roots: roots, Now: time.Now, Progress: r.progress, PackTarget: v.location.packSize(),
+		Roots: from.roots, Stream: from.stream, Now: time.Now, Progress: r.progress, PackTarget: v.location.packSize(),
 		Walk: walk.Options{Skip: v.own()},
 		Archive: record.Archive{
 			Name: names.archive(v), Host: names.host, User: names.user, Start: names.start,
-			Series: names.seriesOf(roots), Comment: names.comment, Tags: names.tags,
+			Series: cmp.Or(names.series, from.series), Roots: from.recorded, Comment: names.comment, Tags: names.tags,
 			Version: version(), Zone: int32(zone),
 		},
 		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },

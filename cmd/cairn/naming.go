@@ -190,11 +190,8 @@ func (n *names) archive(v *session) string {
 	return unique
 }
 
-// seriesOf returns the name of the series, or else names it after its roots.
-func (n *names) seriesOf(roots []walk.Root) string {
-	if n.series != "" {
-		return n.series
-	}
+// seriesOf names a series after its roots.
+func seriesOf(roots []walk.Root) string {
 	var list []string
 	for _, root := range roots {
 		list = append(list, root.Source)

@@ -79,6 +79,8 @@ func (c *restoreCmd) mayDelete(a *repository.Archive) error {
 		return usage(errors.New("--delete with --target / needs the paths below which things may be removed"))
 	case c.StripComponents > 0:
 		return usage(errors.New("--delete does not go with --strip-components"))
+	case len(a.Roots) == 0:
+		return fmt.Errorf("archive %s was made from a list of files, and does not say what directories lack: --delete cannot be used with it; nothing was changed", name(a.Name))
 	case a.Kind == record.Checkpoint:
 		return fmt.Errorf("archive %s is of an interrupted run and lacks what it did not reach: --delete would remove that; nothing was changed", name(a.Name))
 	case a.Warnings > 0:

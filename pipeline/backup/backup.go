@@ -16,9 +16,11 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -46,7 +48,7 @@ const (
 type Options struct {
 	Roots   []walk.Root
 	Walk    walk.Options   // what to leave out
-	Archive record.Archive // name, host, user, series and what else people say of it; Start zero: now
+	Archive record.Archive // name, host, user, series and what else people say of it; Start zero: now; Roots nil: those above
 	Now     func() time.Time
 
 	AccessTimes bool            // keep when files were last read
@@ -65,6 +67,19 @@ type Options struct {
 
 	CheckpointEvery time.Duration // how long a run goes on before it commits what it has reached; 0: 5 minutes
 
+	// Stream is stored instead of roots, of which there are none then; may be nil.
+	Stream *Stream
+
+	// ReadSpecial stores block devices and fifos, and what is a symbolic link to
+	// one, as files with their content. A fifo is read until its writers are gone.
+	ReadSpecial bool
+
+	// Fixed returns the size of the chunks, bytes, that a file is cut into at
+	// fixed places, or 0 to cut it by content; FixedUnit asks for the
+	// repository's, and CheckFixed says which others there are. Devices are always
+	// cut at fixed places. nil: no file is.
+	Fixed func(source string) uint32
+
 	Workers    int        // goroutines that compress and seal; 0: one for each processor
 	Uploads    int        // packs stored at the same time; 0: 3
 	PackTarget int        // bytes; 0: 8 MiB
@@ -76,6 +91,9 @@ type Options struct {
 	List     func(s Status, path string)  // every entry in order, and every failure; may be nil
 	Progress *Progress                    // counts as the run goes; may be nil
 }
+
+// FixedUnit stands for the repository's own size of chunks at fixed places.
+const FixedUnit = math.MaxUint32
 
 // run is one backup under way.
 type run struct {
@@ -158,6 +176,31 @@ func newRun(repo *repository.Repository, o Options) (*run, error) {
 	return r, nil
 }
 
+// fixed returns how f is cut at fixed places, if it is.
+func (r *run) fixed(f *source) (cut chunker.Fixed, ok bool) {
+	size := uint32(0)
+	if f.special {
+		size = FixedUnit
+	}
+	if r.o.Fixed != nil {
+		size = cmp.Or(r.o.Fixed(f.name()), size)
+	}
+	if size == 0 {
+		return cut, false
+	}
+	if size == FixedUnit {
+		size = r.repo.Config.FixedUnit
+	}
+	cut, err := chunker.NewFixed(size)
+	return cut, err == nil
+}
+
+// CheckFixed returns an error if chunks cannot have this size, bytes.
+func CheckFixed(size uint32) error {
+	_, err := chunker.NewFixed(size)
+	return err
+}
+
 // write makes the archive and commits it.
 func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archive, err error) {
 	if err := r.repo.Sync(stop); err != nil {
@@ -184,7 +227,7 @@ func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archiv
 		}
 		a = r.describe(root, begin)
 		err = w.Commit(ctx, &record.Commit{Made: r.o.Now(), Archives: []record.Archive{a}, Removed: r.superseded()})
-		if !errors.Is(err, repository.ErrGone) || again == rereads || stop.Err() != nil {
+		if !errors.Is(err, repository.ErrGone) || again == rereads || stop.Err() != nil || r.o.Stream != nil {
 			return a, err
 		}
 		// What the index no longer counts on is read again this time. What is

@@ -12,7 +12,6 @@ import (
 	"cairn/objects/archive"
 	"cairn/objects/record"
 	"cairn/pipeline/repository"
-	"cairn/pipeline/walk"
 )
 
 // compare is a dry run: it walks and compares, and stores nothing.
@@ -44,7 +43,7 @@ func (r *run) describe(root archive.Root, begin time.Time) record.Archive {
 	if r.stopping() {
 		a.Kind = record.Checkpoint
 	}
-	a.Roots = roots(r.o.Roots)
+	a.Roots = r.roots()
 	a.Start, a.End = begin, r.o.Now()
 	if !r.o.Archive.Start.IsZero() {
 		a.Start, a.End = r.o.Archive.Start, r.o.Archive.Start.Add(a.End.Sub(begin))
@@ -67,9 +66,13 @@ func (r *run) repeated(root archive.Root) (before repository.Archive, ok bool) {
 	return before, r.skipped
 }
 
-func roots(plan []walk.Root) []record.Root {
+// roots returns what the archive says that it was made from.
+func (r *run) roots() []record.Root {
+	if r.o.Archive.Roots != nil {
+		return r.o.Archive.Roots
+	}
 	var out []record.Root
-	for _, root := range plan {
+	for _, root := range r.o.Roots {
 		out = append(out, record.Root{Source: root.Source, Path: root.Path})
 	}
 	return out
@@ -93,7 +96,7 @@ func (r *run) earlier() []repository.Archive {
 // sameSource returns the archives of the same source, the oldest first.
 func (r *run) sameSource() []repository.Archive {
 	mine := r.o.Archive
-	mine.Roots = roots(r.o.Roots)
+	mine.Roots = r.roots()
 	return slices.DeleteFunc(r.repo.Archives(), func(a repository.Archive) bool {
 		return !repository.SameSource(&a.Archive, &mine)
 	})

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -15,7 +16,9 @@ var errInterrupted = errors.New("interrupted")
 
 // source is a file to be read.
 type source struct {
-	item walk.Item
+	item    walk.Item
+	special bool    // what item stands for is a device or a fifo: see walk.Item.OpenSpecial
+	stream  *Stream // it comes from no item at all
 }
 
 // readResult is what reading a file found, beyond its chunks.
@@ -62,7 +65,15 @@ type reader struct {
 // read sends the segments of one file and its result.
 func (rd *reader) read(ctx context.Context, b *bigJob) error {
 	defer close(b.segments)
-	err := rd.twice(ctx, b)
+	var err error
+	switch {
+	case b.file.stream != nil:
+		err = rd.readStream(ctx, b)
+	case b.file.special:
+		err = rd.readSpecial(ctx, b)
+	default:
+		err = rd.twice(ctx, b)
+	}
 	var store *storeError
 	switch {
 	case err == nil:
@@ -128,7 +139,7 @@ var errChanged = errors.New("changed while it was being read, twice; stored as i
 // once reads the file from its start to size, or to where it ends now if that
 // comes first, and returns how many bytes that are.
 func (rd *reader) once(ctx context.Context, f *os.File, size int64, b *bigJob) (int64, error) {
-	s := &segmenter{rd: rd, b: b}
+	s := rd.segmenter(b)
 	defer s.drop()
 	at := int64(0)
 	for at < size {
@@ -159,9 +170,28 @@ type segmenter struct {
 	fill    int // bytes of buffer that hold data
 	extents []archive.Extent
 	asked   int64 // how far the kernel was asked to read
+
+	by    cutter
+	fixed int64 // bytes; chunks end at its multiples, whatever by says; 0: they do not
+	at    int64 // of the file: where buffer[cut] is
+	zeros bool  // chunks of zeros are holes
+}
+
+// segmenter returns one for a file that is read from its beginning.
+func (rd *reader) segmenter(b *bigJob) *segmenter {
+	s := &segmenter{rd: rd, b: b, by: rd.cut}
+	if fixed, ok := rd.r.fixed(&b.file); ok {
+		s.by, s.fixed = fixed, int64(fixed.Max())
+	}
+	return s
 }
 
 func (s *segmenter) hole(n uint64) {
+	s.at += int64(n)
+	if last := len(s.extents) - 1; last >= 0 && s.extents[last].Hole {
+		s.extents[last].Len += n
+		return
+	}
 	s.extents = append(s.extents, archive.Extent{Len: n, Hole: true})
 }
 
@@ -204,8 +234,8 @@ func (s *segmenter) room(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if fresh.p == nil {
-		fresh.p = make([]byte, s.rd.r.frameSize+s.rd.cut.Max())
+	if need := s.rd.r.frameSize + s.by.Max(); len(fresh.p) < need {
+		fresh.p = make([]byte, need)
 	}
 	n := copy(fresh.p, rest)
 	if err := s.flush(ctx); err != nil {
@@ -225,12 +255,25 @@ func (s *segmenter) rest() []byte {
 
 // chunks cuts what the buffer holds, as far as cuts are certain.
 func (s *segmenter) chunks(end bool) {
-	for s.cut < s.fill && (end || s.fill-s.cut >= s.rd.cut.Max()) {
-		n := s.rd.cut.Cut(s.buffer.p[s.cut:s.fill])
+	for s.cut < s.fill && (end || s.fill-s.cut >= s.by.Max()) {
+		rest := s.rest()
+		if s.fixed > 0 { // FORMAT.md §6.4: counted from the start of the file
+			rest = rest[:min(int64(len(rest)), s.fixed-s.at%s.fixed)]
+		}
+		n := s.by.Cut(rest)
+		if s.zeros && isZero(rest[:n]) {
+			s.hole(uint64(n))
+			copy(s.buffer.p[s.cut:], s.buffer.p[s.cut+n:s.fill])
+			s.fill -= n
+			continue
+		}
 		s.extents = append(s.extents, archive.Extent{Len: uint64(n)})
+		s.at += int64(n)
 		s.cut += n
 	}
 }
+
+func isZero(p []byte) bool { return len(bytes.TrimLeft(p, "\x00")) == 0 }
 
 // flush sends what has been cut to the workers, and the future to the
 // assembly.

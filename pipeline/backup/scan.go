@@ -41,6 +41,12 @@ type scan struct {
 
 // run makes slots until the walk ends or the run is asked to stop.
 func (s *scan) run(ctx context.Context) error {
+	if s.r.o.Stream != nil {
+		if err := s.stream(ctx); err != nil {
+			return err
+		}
+		return s.rest(ctx)
+	}
 	for item, err := range walk.Walk(ctx, s.r.o.Roots, s.r.o.Walk) {
 		if err != nil {
 			return err
@@ -58,6 +64,11 @@ func (s *scan) run(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.rest(ctx)
+}
+
+// rest hands over what is left.
+func (s *scan) rest(ctx context.Context) error {
 	if err := s.dispatch(ctx); err != nil {
 		return err
 	}
@@ -68,6 +79,11 @@ func (s *scan) run(ctx context.Context) error {
 func (s *scan) item(ctx context.Context, item *walk.Item) error {
 	if item.Stat.Type == 0 || item.Stat.Type == walk.Socket {
 		return s.nothing(ctx, item)
+	}
+	if s.r.o.ReadSpecial {
+		if stat, ok := item.Special(); ok {
+			return s.special(ctx, item, stat)
+		}
 	}
 	if s.r.progress.Entries.Add(1)%256 == 0 {
 		path := item.Source
@@ -243,7 +259,7 @@ func (s *scan) known(c *archive.Content) bool {
 // read hands a file to those who read it.
 func (s *scan) read(ctx context.Context, sl *slot, item *walk.Item) error {
 	src := source{item: *item}
-	if item.Stat.Size <= smallFile && !sparse(&item.Stat) {
+	if _, fixed := s.r.fixed(&src); !fixed && item.Stat.Size <= smallFile && !sparse(&item.Stat) {
 		if s.open == nil {
 			s.open = &batch{done: make(chan struct{})}
 		}
@@ -253,6 +269,11 @@ func (s *scan) read(ctx context.Context, sl *slot, item *walk.Item) error {
 		s.open.bytes += item.Stat.Size
 		return nil
 	}
+	return s.readAlone(ctx, sl, src)
+}
+
+// readAlone hands over a file that is not read with others.
+func (s *scan) readAlone(ctx context.Context, sl *slot, src source) error {
 	sl.big = &bigJob{file: src, segments: make(chan *segment, segmentsAhead)}
 	// Nothing may wait behind this send that the assembly needs first: readers
 	// stop when it does not take what they have read.
