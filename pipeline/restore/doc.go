@@ -10,8 +10,10 @@
 // While they do, the next window is planned.
 //
 // A file has a temporary name (TempPrefix) in its directory until its last byte
-// is verified and written; then come owner, extended attributes, mode, times,
-// and its name, which replaces what had it. A directory gets its attributes
+// is verified and written; then come owner, mode, ACLs, extended attributes,
+// times, flags, and its name, which replaces what had it; last come the flags
+// that keep it from changing. An ordinary user's extended attributes come before
+// the mode, which may forbid them. A directory gets its attributes
 // when everything in it is over, unless it was there and is only the parent of
 // what was chosen: then it keeps its own. Nothing is flushed file by file: one sync of
 // each file system written to comes at the end.
