@@ -97,7 +97,7 @@ func condemns(links []Link) bool {
 // countsOnDead returns ErrCondemned if c, to be linked to state, adds a pack
 // that is dead, or archives of a run that has not looked.
 func (w *Writer) countsOnDead(c *record.Commit, state *record.State) error {
-	if w.chain.options.mutants.unshown {
+	if m := w.chain.options.mutants; m.unshown || m.readmits {
 		return nil
 	}
 	if w.blind && len(c.Archives)+len(c.Packs) > 0 {

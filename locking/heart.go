@@ -92,12 +92,27 @@ func (w *Writer) me() record.ParticipantID {
 	return w.id
 }
 
-// allowed reports whether the run may store packs now, and remembers if so.
+// allowed reports whether the run may store packs now, and remembers if so:
+// while it holds the lease, and while it is being shown what is new, even if it
+// is evicted in the middle of that.
 func (w *Writer) allowed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stored = w.stored || w.state == holding
-	return w.state == holding
+	allowed := w.state == holding || w.showing
+	w.stored = w.stored || allowed
+	return allowed
+}
+
+// moved calls Run.Moved.
+func (w *Writer) moved(ctx context.Context, news News) error {
+	show := func(showing bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.showing = showing
+	}
+	show(true)
+	defer show(false)
+	return w.run.Moved(ctx, news)
 }
 
 // hasStored reports whether the run may have stored packs.

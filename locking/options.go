@@ -50,6 +50,7 @@ type mutants struct {
 	unshown   bool // commit without a look at what was condemned
 	unfenced  bool // commit whoever holds the lease
 	staleMark bool // condemn by a mark of whatever generation
+	readmits  bool // commit what was condemned
 }
 
 // Timing is how fast things go; zero fields stand for the defaults, which are

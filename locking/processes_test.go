@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ const processCommits = 20
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperVariable)
 	if dir == "" {
+		debug.SetGCPercent(400) // every record that is written takes an encoder of a megabyte
 		os.Exit(m.Run())
 	}
 	if err := playProcess(context.Background(), dir, os.Args[1]); err != nil {

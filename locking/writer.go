@@ -33,7 +33,8 @@ type Run struct {
 	// call may store packs, and it must make sure that the commit the run is
 	// about to make names no chunk that no live pack holds: it may change
 	// that commit. Its error stops the call that led to it, and it is called
-	// again by the next. Of the Writer it may call Ensure only. news.Records
+	// again by the next. Of the Writer it may call Ensure only, which does not
+	// wait then. news.Records
 	// lead from news.Since to news.State; Since is not what the run was shown
 	// last if records in between are gone, or if it never was shown anything.
 	//
@@ -56,6 +57,7 @@ type Writer struct {
 	mu      sync.Mutex
 	id      record.ParticipantID // guarded by mu; changes inside the gate only
 	state   leaseState           // guarded by mu
+	showing bool                 // Moved is running; guarded by mu
 	stored  bool                 // Ensure allowed the run to store packs; guarded by mu
 	orphans uint64               // of head, when the lease was taken; guarded by mu
 	adopted uint64               // of these, what the next commit accounts for; guarded by mu
@@ -244,7 +246,7 @@ func (w *Writer) show(ctx context.Context) (*record.State, error) {
 		gap := w.base == nil || news.Since != *w.base
 		w.blind = w.blind || condemns(news.Records) || gap && len(news.State.Condemned) > 0
 	default:
-		if err := w.run.Moved(ctx, news); err != nil {
+		if err := w.moved(ctx, news); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,27 @@
+package locking
+
+// Mutant is a rule of the protocol that is switched off.
+type Mutant int
+
+// The mutants that lie in this package; those of whoever stores and removes
+// packs are the simulation's own.
+const (
+	NoGCCheck  Mutant = iota + 1 // commit without a look at what was condemned
+	NotFenced                    // commit whoever holds the lease, and whatever head is at
+	OldMark                      // condemn by a mark of an older generation
+	Readmitted                   // commit packs that were condemned
+)
+
+// Switch switches a rule off.
+func (m Mutant) Switch(o *Options) {
+	switch m {
+	case NoGCCheck:
+		o.mutants.unshown = true
+	case NotFenced:
+		o.mutants.unfenced = true
+	case OldMark:
+		o.mutants.staleMark = true
+	case Readmitted:
+		o.mutants.readmits = true
+	}
+}
