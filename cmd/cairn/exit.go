@@ -107,6 +107,7 @@ var outcomes = []outcome{
 	{is(backend.ErrFull), exitFull, "nothing that was committed is lost: make room and run the command again"},
 	{is(restore.ErrFull), exitFull, "what was restored so far is in place: make room there, or name another --target, and run the command again"},
 	{is(errDamaged), exitDamaged, ""},
+	{is(locking.ErrNoHead), exitDamaged, "everything else is there all the same: cairn rebuild-head puts it together again"},
 	{is(errUnreadable), exitDamaged, "nothing can be read without it: put it back from another copy of the repository if there is one, and remove nothing else"},
 	{objects.IsCorrupt, exitDamaged, "run cairn check --read-data to see what is affected; nothing was changed"},
 	{is(repository.ErrNoChunk), exitDamaged, ""},

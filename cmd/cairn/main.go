@@ -39,6 +39,8 @@ type cli struct {
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Cat catCmd `cmd:"" help:"Print a file of an archive."`
+
+	RebuildHead rebuildHeadCmd `cmd:"" help:"Make the head of a repository anew that has lost it."`
 }
 
 const description = `Encrypted, deduplicating backups.

@@ -124,31 +124,41 @@ func (g *globals) openArchive(ctx context.Context, ref string) (v *session, a re
 
 // openWithCache is open with the index cache in another place.
 func (g *globals) openWithCache(ctx context.Context, cache string) (*session, error) {
-	loc, err := g.location()
+	v, secret, err := g.connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	v.places.cache = cache
+	if err := v.unlock(ctx, g, secret); err != nil {
+		return nil, errors.Join(fmt.Errorf("repository %s: %w", v.location, err), v.store.Backend.Close())
+	}
+	return v, nil
+}
+
+// connect opens the store and finds what opens the repository in it.
+func (g *globals) connect(ctx context.Context) (v *session, secret secret, err error) {
+	loc, err := g.location()
+	if err != nil {
+		return nil, secret, err
 	}
 	p, err := findPlaces()
 	if err != nil {
-		return nil, err
+		return nil, secret, err
 	}
-	secret, err := g.findSecret(ctx)
+	secret, err = g.findSecret(ctx)
 	if err != nil {
-		return nil, err
+		return nil, secret, err
 	}
 	if g.cli.Repo == "" {
 		secret.keyFile = p.keyFor(secret)
 	}
 	store, err := openStore(ctx, loc)
 	if err != nil {
-		return nil, err
+		return nil, secret, err
 	}
-	p.cache = cache
-	v := &session{location: loc, store: store, places: p, keyFile: secret.keyFile, passphraseFile: g.passphraseFile()}
-	if err := v.unlock(ctx, g, secret); err != nil {
-		return nil, errors.Join(fmt.Errorf("repository %s: %w", loc, err), store.Backend.Close())
-	}
-	return v, nil
+	return &session{
+		location: loc, store: store, places: p, keyFile: secret.keyFile, passphraseFile: g.passphraseFile(),
+	}, secret, nil
 }
 
 // commandShown is how much of the command line others who wait are shown, in
@@ -156,12 +166,26 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 const commandShown = 200
 
 func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
-	timing, err := g.timing()
+	o, noKey, err := v.options(ctx, g, s)
 	if err != nil {
 		return err
 	}
+	v.Repository, err = repository.Open(ctx, v.store, o)
+	if noKey != nil && errors.Is(err, repository.ErrNoKey) {
+		return noKey // why there is none; that there is a repository at all comes first
+	}
+	return unreadable(err)
+}
+
+// options returns how the repository is opened. With noKey, which is an
+// ErrNoKey, it is not: no key is at hand.
+func (v *session) options(ctx context.Context, g *globals, s secret) (o repository.Options, noKey, err error) {
+	timing, err := g.timing()
+	if err != nil {
+		return o, nil, err
+	}
 	u, noKey := s.unlocker(ctx, g.term)
-	o := repository.Options{
+	o = repository.Options{
 		Unlock: u, Location: v.location.String(), CacheDir: v.places.cache, StateDir: v.places.state,
 		Command: clip(strings.Join(os.Args, " "), commandShown),
 		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting, Timing: timing,
@@ -171,11 +195,7 @@ func (v *session) unlock(ctx context.Context, g *globals, s secret) error {
 	if g.cli.AcceptRollback {
 		o.Rollback = locking.AcceptRollback
 	}
-	v.Repository, err = repository.Open(ctx, v.store, o)
-	if noKey != nil && errors.Is(err, repository.ErrNoKey) {
-		return noKey // why there is none; that there is a repository at all comes first
-	}
-	return unreadable(err)
+	return o, noKey, nil
 }
 
 // close gives up the repository, joining what goes wrong to err.
