@@ -18,9 +18,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"cairn/backend/local"
+	"cairn/backend/s3"
+	"cairn/backend/sftp"
 	"cairn/locking"
 	"cairn/objects"
 	"cairn/objects/crypt"
+	"cairn/test/servers"
 )
 
 // helperVariable tells a test binary that it is to play another process.
@@ -29,19 +32,43 @@ const helperVariable = "CAIRN_LOCKING_TEST_HELPER"
 const processCommits = 20
 
 func TestMain(m *testing.M) {
-	dir := os.Getenv(helperVariable)
-	if dir == "" {
+	place := os.Getenv(helperVariable)
+	if place == "" {
 		debug.SetGCPercent(400) // every record that is written takes an encoder of a megabyte
 		os.Exit(m.Run())
 	}
-	if err := playProcess(context.Background(), dir, os.Args[1]); err != nil {
+	if err := playProcess(context.Background(), place, os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
 		os.Exit(1)
 	}
 }
 
-// openLocal returns a chain on the store at dir; every process has the same keys.
-func openLocal(dir string) (*locking.Chain, error) {
+// store is what a chain needs of one.
+type store interface {
+	locking.Register
+	locking.Records
+}
+
+// openStore opens the store at a place: its kind and what opens it, in words.
+func openStore(ctx context.Context, place string) (store, error) {
+	words := strings.Fields(place)
+	switch words[0] {
+	case "local":
+		return local.Open(words[1], local.Options{})
+	case "s3":
+		return s3.Open(ctx, s3.Options{Scheme: s3.PlainHTTP, Host: words[1], Bucket: words[2]})
+	case "sftp":
+		l, err := sftp.Parse(words[1])
+		if err != nil {
+			return nil, err
+		}
+		return sftp.Dial(ctx, l, sftp.Options{Home: words[2], User: words[3], Transfers: 1})
+	}
+	return nil, errors.New("no such kind of store: " + place)
+}
+
+// openAt returns a chain on the store at a place; every process has the same keys.
+func openAt(ctx context.Context, place string) (*locking.Chain, error) {
 	master, err := crypt.NewMaster(rand.NewChaCha8([32]byte{1}))
 	if err != nil {
 		return nil, err
@@ -50,7 +77,7 @@ func openLocal(dir string) (*locking.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := local.Open(dir, local.Options{})
+	store, err := openStore(ctx, place)
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +90,8 @@ func openLocal(dir string) (*locking.Chain, error) {
 
 // playProcess makes commits, with and without a lease, and prints the label of
 // each when it has been answered.
-func playProcess(ctx context.Context, dir, name string) error {
-	c, err := openLocal(dir)
+func playProcess(ctx context.Context, place, name string) error {
+	c, err := openAt(ctx, place)
 	if err != nil {
 		return err
 	}
@@ -121,16 +148,43 @@ func oneCommit(ctx context.Context, c *locking.Chain, label string, lease bool) 
 	return w.Commit(ctx, labelled(label), locking.Release)
 }
 
-// TestProcesses lets eight processes commit to one directory and kills three of
-// them in the middle of it, one for certain while it holds the lease. The others must not wait for the dead ones' leases.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
-	const processes, killed = 8, 3
 	dir := t.TempDir()
 	if err := local.Create(dir); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openLocal(dir)
+	takeTurns(t, "local "+dir)
+}
+
+// TestProcessesS3 is not parallel: who it is stands in the environment.
+func TestProcessesS3(t *testing.T) {
+	server := servers.MinIO(t)
+	t.Setenv("AWS_ACCESS_KEY_ID", server.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", server.SecretKey)
+	takeTurns(t, fmt.Sprintf("s3 %s %s", server.Endpoint, server.Bucket(t)))
+}
+
+func TestProcessesSFTP(t *testing.T) {
+	t.Parallel()
+	server := servers.OpenSSH(t, servers.OpenSSHOptions{Lines: []string{"MaxStartups 100"}})
+	place := fmt.Sprintf("sftp %s %s %s", server.URL("repo"), server.Home, server.User)
+	s, err := openStore(t.Context(), place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.(*sftp.Store).Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	takeTurns(t, place)
+}
+
+// takeTurns lets eight processes commit to one store and kills three of them in
+// the middle of it, one for certain while it holds the lease. The others must
+// not wait for the dead ones' leases.
+func takeTurns(t *testing.T, place string) {
+	const processes, killed = 8, 3
+	c, err := openAt(t.Context(), place)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +200,7 @@ func TestProcesses(t *testing.T) {
 			if p < killed && fmt.Sprint(p) != sleeper {
 				killAfter = 1 + rand.IntN(processCommits/2)
 			}
-			answered[p], err = watchProcess(dir, fmt.Sprint(p), killAfter)
+			answered[p], err = watchProcess(place, fmt.Sprint(p), killAfter)
 			return err
 		})
 	}
@@ -180,13 +234,13 @@ func ignoreExit(err error) error {
 
 // watchProcess runs a process and returns the labels that it printed. It kills
 // the process a moment after it has printed so many of them.
-func watchProcess(dir, name string, killAfter int) (labels []string, err error) {
+func watchProcess(place, name string, killAfter int) (labels []string, err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(exe, name)
-	cmd.Env = append(os.Environ(), helperVariable+"="+dir)
+	cmd.Env = append(os.Environ(), helperVariable+"="+place)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
