@@ -287,3 +287,49 @@ func TestWitnessCannotBeWritten(t *testing.T) {
 		t.Errorf("got generation %d and the warning %v, want 2 and one", news.State.Generation, warned)
 	}
 }
+
+// TestForkLongAgo: the newest snapshot names those before it, so that what was
+// witnessed long ago can be looked for without all records in between.
+func TestForkLongAgo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		witness int  // generation that was seen, of another history
+		same    bool // as it is now
+		gone    [2]uint64
+		want    error
+	}{
+		{"records in between are gone", 61, false, [2]uint64{70, 190}, locking.ErrForked},
+		{"a snapshot, and all before it is gone", 64, false, [2]uint64{1, 190}, locking.ErrForked},
+		{"the same history", 61, true, [2]uint64{70, 190}, nil},
+		{"the same snapshot", 64, true, [2]uint64{1, 190}, nil},
+	} {
+		store, o := history(t, 60)
+		restore := oldHead(t, store)
+		stranger := o
+		o.Witness = locking.NewWitness(t.TempDir())
+		for i := range c.witness - 60 {
+			commit(t, chain(t, o), fmt.Sprint("61 and on ", i))
+		}
+		if !c.same {
+			restore()
+		}
+		long := chain(t, stranger)
+		for range 200 - 60 {
+			commit(t, long, "of another history")
+		}
+		for g := c.gone[0]; g <= c.gone[1]; g++ {
+			if err := store.Delete(t.Context(), keyOf(t, store, int(g))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		store.ResetCounts()
+		_, err := chain(t, o).Refresh(t.Context())
+		if c.want != nil || err != nil {
+			wantError(t, err, c.want)
+		}
+		if got, most := store.Count(mem.Get), 9+64; got > most {
+			t.Errorf("%s: got %d records read, want at most %d", c.name, got, most)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 )
 
 // maxWalk is how many generations are walked back beyond the newest snapshot,
-// to something known or witnessed.
+// to something known.
 const maxWalk = 1024
 
 // A walk goes back through the chain to where the state is known: to known, to
@@ -45,11 +45,13 @@ func (w *walk) run(ctx context.Context) error {
 			goal = w.goal(at)
 		}
 		if w.snapshot != nil && at.Generation <= goal {
-			break
+			w.known = nil
+			return w.prove(ctx, at)
 		}
 		c, err := w.read(ctx, at)
 		if w.snapshot != nil && errors.Is(err, backend.ErrNotExist) {
-			break // records older than a snapshot may have been removed
+			w.known = nil // records older than a snapshot may have been removed
+			return w.prove(ctx, at)
 		}
 		if err != nil {
 			return err
@@ -62,6 +64,39 @@ func (w *walk) run(ctx context.Context) error {
 		at = link.prev()
 	}
 	w.known = nil // was not met
+	return nil
+}
+
+// prove answers a *ForkedError if what was witnessed lies before at, where the
+// walk has ended, and is not on the chain: as far as that can be told. The
+// newest snapshot names the earlier ones, and from the first of them that is
+// not older the records lead on, where they are still there.
+func (w *walk) prove(ctx context.Context, at Mark) error {
+	if w.witnessed.Generation == 0 || w.witnessed.Generation >= at.Generation {
+		return nil
+	}
+	for _, m := range w.snapshot.Record.Snapshot.Milestones {
+		if m.Generation >= w.witnessed.Generation && m.Generation < at.Generation {
+			at = Mark(m)
+			break
+		}
+	}
+	for at.Generation > w.witnessed.Generation {
+		if at.Generation > w.witnessed.Generation+record.SnapshotEvery {
+			return nil // an older cairn has not named the snapshot that is near
+		}
+		c, err := w.read(ctx, at)
+		if errors.Is(err, backend.ErrNotExist) {
+			return nil // gone, and nobody can tell
+		}
+		if err != nil {
+			return err
+		}
+		at = Link{At: at, Record: c}.prev()
+	}
+	if at != w.witnessed {
+		return &ForkedError{Witnessed: w.witnessed, Found: at}
+	}
 	return nil
 }
 
@@ -89,14 +124,11 @@ func (w *walk) read(ctx context.Context, m Mark) (*record.Commit, error) {
 func (w *walk) isKnown(at Mark) bool { return w.known != nil && at == stateMark(w.known) }
 
 // goal returns the generation that is worth going back to from at, past any
-// snapshots: what is known, so that the links lead on from there, or else what
-// was witnessed. Neither is worth more than maxWalk.
+// snapshots: what is known, so that the links lead on from there, unless it is
+// further than maxWalk.
 func (w *walk) goal(at Mark) uint64 {
 	if w.known != nil && w.known.Generation+maxWalk >= at.Generation {
 		return w.known.Generation
-	}
-	if w.witnessed.Generation > 0 && w.witnessed.Generation+maxWalk >= at.Generation {
-		return w.witnessed.Generation
 	}
 	return at.Generation
 }
