@@ -88,6 +88,9 @@ func (s *secrets) decrypt(ctx context.Context, ask Ask, file string, text []byte
 	return nil, fmt.Errorf("key %s: the passphrase is wrong", file)
 }
 
+// errLocked ends a login with a key that the server takes and nobody can decrypt.
+var errLocked = errors.New("key cannot be used")
+
 // login is one attempt to log in at one host.
 type login struct {
 	secrets *secrets
@@ -178,6 +181,9 @@ func (l *login) signers(ctx context.Context) []ssh.Signer {
 			others = append(others, s)
 		}
 	}
+	if n := len(first) + len(others); n > 0 {
+		l.offered = append(l.offered, fmt.Sprintf("the agent's keys (%d)", n))
+	}
 	return slices.Concat(first, others, files)
 }
 
@@ -196,9 +202,6 @@ func (l *login) agentSigners(ctx context.Context) []ssh.Signer {
 	if err != nil {
 		l.trouble = append(l.trouble, fmt.Sprintf("the ssh agent: %v", err))
 		return nil
-	}
-	if len(signers) > 0 {
-		l.offered = append(l.offered, fmt.Sprintf("the agent's keys (%d)", len(signers)))
 	}
 	return signers
 }
@@ -238,7 +241,11 @@ func (l *login) lockedIdentity(ctx context.Context, name string, text []byte, pu
 		}
 	}
 	return &lockedSigner{public: public, open: func() (ssh.Signer, error) {
-		return l.secrets.decrypt(ctx, l.ask, name, text)
+		signer, err := l.secrets.decrypt(ctx, l.ask, name, text)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errLocked, err)
+		}
+		return signer, err
 	}}, nil
 }
 

@@ -45,8 +45,18 @@ func opener(s *servers.SSH) func(t testing.TB) *sftp.Store {
 	}
 }
 
+// skipLong skips a test that takes long, though it needs no server but one in
+// this process.
+func skipLong(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long")
+	}
+}
+
 // runAll holds stores on a server to both contracts.
 func runAll(t *testing.T, s *servers.SSH) {
+	skipLong(t)
 	open := opener(s)
 	t.Run("objects", func(t *testing.T) {
 		backendtest.Run(t, func(t *testing.T) backend.Backend { return open(t) })
@@ -80,6 +90,7 @@ func TestPkgSFTP(t *testing.T) {
 // TestOneConnection holds that a store works through a single connection.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
+	skipLong(t)
 	backendtest.Run(t, func(t *testing.T) backend.Backend {
 		return opener(servers.PkgSFTP(t, servers.PkgSFTPOptions{Connections: 1}))(t)
 	})

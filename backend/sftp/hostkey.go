@@ -55,6 +55,7 @@ func (e *HostKeyError) Is(target error) bool { return target == backend.ErrDenie
 // trusted is what the files of known hosts say of one host.
 type trusted struct {
 	address    string // host:port, as the host is looked up in the files
+	plain      string // the same without its unusual port, if only that is known
 	check      ssh.HostKeyCallback
 	algorithms []string // that the host's keys can be of; nil if it is not known
 	known      []string // where its keys are: file:line
@@ -97,28 +98,43 @@ func (nobody) Verify([]byte, *ssh.Signature) error { return errors.New("no key")
 // learn finds out which kinds of keys the host is known by, to ask it for one
 // of these: a server has several keys, and would show another one.
 func (k *trusted) learn() error {
+	var err error
+	if k.algorithms, k.known, err = k.lookUp(k.address); err != nil || len(k.known) > 0 {
+		return err
+	}
+	// A server on another port of a host may be another one, or the same: so what
+	// is known of the host counts if it fits.
+	host, port, err := net.SplitHostPort(k.address)
+	if err == nil && port != "22" {
+		k.plain = net.JoinHostPort(host, "22")
+		k.algorithms, _, err = k.lookUp(k.plain)
+	}
+	// The order in which a person is best shown a key.
+	k.algorithms = slices.Concat(k.algorithms, []string{
+		ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521}, algorithmsOf(ssh.KeyAlgoRSA))
+	return err
+}
+
+// lookUp returns where the keys of a host are, and what they can sign with.
+func (k *trusted) lookUp(address string) (algorithms, known []string, err error) {
 	var mismatch *knownhosts.KeyError
-	err := k.check(k.address, &net.TCPAddr{}, nobody{})
+	err = k.check(address, &net.TCPAddr{}, nobody{})
 	if !errors.As(err, &mismatch) {
-		return fmt.Errorf("%w: known hosts: %v", backend.ErrInvalid, err)
+		return nil, nil, fmt.Errorf("%w: known hosts: %v", backend.ErrInvalid, err)
 	}
 	for _, key := range mismatch.Want {
 		authority, err := isAuthority(key)
 		if err != nil {
-			return fmt.Errorf("%w: known hosts: %v", backend.ErrInvalid, err)
+			return nil, nil, fmt.Errorf("%w: known hosts: %v", backend.ErrInvalid, err)
 		}
 		if authority { // its own kind says nothing about the keys it vouches for
-			k.algorithms = append(k.algorithms, certificates()...)
+			algorithms = append(algorithms, certificates()...)
 		} else {
-			k.algorithms = append(k.algorithms, algorithmsOf(key.Key.Type())...)
+			algorithms = append(algorithms, algorithmsOf(key.Key.Type())...)
 		}
-		k.known = append(k.known, fmt.Sprintf("%s:%d", key.Filename, key.Line))
+		known = append(known, fmt.Sprintf("%s:%d", key.Filename, key.Line))
 	}
-	if len(k.known) == 0 {
-		// The order in which a person is best shown one.
-		k.algorithms = slices.Concat([]string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521}, algorithmsOf(ssh.KeyAlgoRSA))
-	}
-	return nil
+	return algorithms, known, nil
 }
 
 // isAuthority reports whether a line is of an authority that signs hosts' keys.
@@ -154,7 +170,7 @@ func algorithmsOf(keyType string) []string {
 // verify is an ssh.HostKeyCallback that answers a *HostKeyError.
 func (k *trusted) verify(_ string, remote net.Addr, key ssh.PublicKey) error {
 	err := k.check(k.address, remote, key)
-	if err == nil {
+	if err == nil || k.plain != "" && k.check(k.plain, remote, key) == nil {
 		return nil
 	}
 	shown := &HostKeyError{
@@ -169,7 +185,7 @@ func (k *trusted) verify(_ string, remote net.Addr, key ssh.PublicKey) error {
 	case errors.As(err, &mismatch):
 		shown.Known = k.known
 	default: // a certificate that does not hold
-		return fmt.Errorf("%w: key of host %s: %v", backend.ErrDenied, shown.Host, err)
+		return fmt.Errorf("%w: the certificate that host %s shows does not hold: %v", backend.ErrDenied, shown.Host, err)
 	}
 	return shown
 }

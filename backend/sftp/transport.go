@@ -185,11 +185,14 @@ func (d *dialer) refused(made *transport, l *login, err error) error {
 	switch reason := made.reason.Load(); {
 	case errors.As(err, &key):
 		return key
-	case errors.Is(err, backend.ErrDenied), errors.Is(err, backend.ErrInvalid):
-		return err
+	case errors.Is(err, backend.ErrDenied):
+		return errors.Unwrap(err) // the library says only that it was a handshake
 	case reason != nil:
 		return fmt.Errorf("%w: log in to %s: %s", backend.ErrUnavailable, t, *reason)
-	case strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "Too many authentication failures"), len(l.trouble) > 0:
+	case errors.Is(err, errLocked):
+		_, why, _ := strings.Cut(err.Error(), errLocked.Error()+": ")
+		return fmt.Errorf("%w: log in to %s: %s", backend.ErrDenied, t, why)
+	case strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "Too many authentication failures"):
 		offered := "it was offered no key"
 		if len(l.offered) > 0 {
 			offered = "it took none of: " + strings.Join(l.offered, ", ")

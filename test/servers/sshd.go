@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,9 +38,28 @@ func (s *SSH) URL(name string) string {
 	return fmt.Sprintf("sftp://%s@%s%s", s.User, s.Addr, filepath.Join(s.Root, name))
 }
 
+// Via returns the server as one reaches it through p.
+func (s *SSH) Via(t testing.TB, p *Proxy) *SSH {
+	t.Helper()
+	via := *s
+	via.Addr, via.Home = p.Addr(), t.TempDir()
+	key, keyErr := os.ReadFile(filepath.Join(s.Home, ".ssh", "id_ed25519"))
+	known, knownErr := os.ReadFile(s.KnownHosts())
+	known = bytes.ReplaceAll(known, []byte(knownhosts.Normalize(s.Addr)), []byte(knownhosts.Normalize(via.Addr)))
+	dotSSH := filepath.Join(via.Home, ".ssh")
+	err := errors.Join(keyErr, knownErr, os.Mkdir(dotSSH, 0o700),
+		os.WriteFile(filepath.Join(dotSSH, "id_ed25519"), key, 0o600),
+		os.WriteFile(via.KnownHosts(), known, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &via
+}
+
 // OpenSSHOptions of OpenSSH. The zero value is a server as Debian sets it up.
 type OpenSSHOptions struct {
 	Chroot bool     // the user sees nothing but the directory; needs root
+	User   string   // who logs in; empty: whoever runs the tests
 	Lines  []string // of the configuration; they count for more than the usual ones
 }
 
@@ -74,25 +95,31 @@ func startOpenSSH(o OpenSSHOptions) (s *SSH, dir string, err error) {
 	if err != nil {
 		return nil, dir, err
 	}
-	me, err := user.Current()
+	who, err := o.user()
 	if err != nil {
 		return nil, dir, err
 	}
 	s = &SSH{
-		Addr: fmt.Sprintf("127.0.0.1:%d", port), User: me.Username,
+		Addr: fmt.Sprintf("127.0.0.1:%d", port), User: who.Username,
 		Home: filepath.Join(dir, "home"), Dir: filepath.Join(dir, "root", "data"),
 	}
 	s.Root = s.Dir
 	lines := append(o.Lines[:len(o.Lines):len(o.Lines)], "ListenAddress 127.0.0.1", fmt.Sprintf("Port %d", port),
 		"AuthorizedKeysFile "+filepath.Join(dir, "authorized_keys"), "StrictModes no", "PidFile none", "UsePAM no", "UseDNS no",
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes")
-	if o.Chroot {
+	switch {
+	case o.Chroot:
 		s.Root = "/data"
 		lines = append(lines, "ChrootDirectory "+filepath.Dir(s.Dir), "Subsystem sftp internal-sftp")
-	} else {
+	case o.User != "": // whose login shell may be none
+		lines = append(lines, "Subsystem sftp internal-sftp", "ForceCommand internal-sftp")
+	default:
 		lines = append(lines, "Subsystem sftp /usr/lib/openssh/sftp-server")
 	}
 	public, err := s.prepare(dir)
+	if err == nil && o.User != "" {
+		err = giveAway(s.Dir, who)
+	}
 	if err != nil {
 		return nil, dir, err
 	}
@@ -114,6 +141,22 @@ func startOpenSSH(o OpenSSHOptions) (s *SSH, dir string, err error) {
 		return nil, dir, fmt.Errorf("%w\n%s", err, logTail(dir))
 	}
 	return s, dir, nil
+}
+
+func (o OpenSSHOptions) user() (*user.User, error) {
+	if o.User == "" {
+		return user.Current()
+	}
+	return user.Lookup(o.User)
+}
+
+// giveAway makes who the owner of a directory.
+func giveAway(dir string, who *user.User) error {
+	uid, err := strconv.Atoi(who.Uid)
+	if err != nil {
+		return err
+	}
+	return os.Chown(dir, uid, -1)
 }
 
 // base returns where the server may have its directory.
