@@ -124,12 +124,14 @@ func (a *answers) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin and end enclose a wait for the server.
+// begin and end enclose a wait for the server. One that begins does not prolong
+// those under way.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waiting++
-	c.timer.Reset(stall)
+	if c.waiting++; c.waiting == 1 {
+		c.timer.Reset(stall)
+	}
 }
 
 func (c *conn) end() {

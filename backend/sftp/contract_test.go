@@ -109,3 +109,16 @@ func TestNoHardLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestRenames holds that a server without hard links is good enough if its
+// renames leave alone what is there.
+func TestRenames(t *testing.T) {
+	t.Parallel()
+	server := servers.OpenSSH(t, servers.OpenSSHOptions{Denied: "hardlink"})
+	open := opener(server)
+	backendtest.RunRegister(t, func(t *testing.T) backendtest.Register {
+		store := open(t)
+		t.Cleanup(func() { store.Close() })
+		return store
+	})
+}

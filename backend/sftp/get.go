@@ -17,7 +17,7 @@ import (
 const (
 	// readStride is how many bytes are read between two looks at the context.
 	readStride = 16 << 20
-	// trusted is up to which length a range is read without asking first
+	// trustedLen is up to which length a range is read without asking first
 	// whether the object is that long, bytes.
 	trustedLen = 64 << 20
 )

@@ -41,10 +41,10 @@ func (e *HostKeyError) Error() string {
 		return fmt.Sprintf("host %s is not known: its key is %s %s; if the server's owner confirms this, accept it with: echo '%s' >> '%s'",
 			e.Host, e.Algorithm, e.Fingerprint, e.Line, e.File)
 	case e.Fingerprint == "":
-		return fmt.Sprintf("host %s has no key of the kinds that %s holds: somebody may be in between, or the server is another one; "+
+		return fmt.Sprintf("host %s has no key of the kinds that are in %s: somebody may be in between, or the server is another one; "+
 			"if its owner confirms this, forget the old keys with: ssh-keygen -R '%s'", e.Host, strings.Join(e.Known, " and "), e.Host)
 	}
-	return fmt.Sprintf("the key of host %s has changed: it is %s %s, and not what %s holds; somebody may be in between, or the server is another one; "+
+	return fmt.Sprintf("the key of host %s has changed: it is %s %s, and not what is in %s; somebody may be in between, or the server is another one; "+
 		"if its owner confirms this, forget the old keys with: ssh-keygen -R '%s'",
 		e.Host, e.Algorithm, e.Fingerprint, strings.Join(e.Known, " and "), e.Host)
 }

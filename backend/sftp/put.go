@@ -97,7 +97,8 @@ type temp struct {
 }
 
 // writeTemp writes parts to a new file and returns it when its bytes are
-// durable. The caller calls discard, unless there is an error.
+// durable. The caller calls discard, unless there is an error. It is the
+// server's, or one of package backend.
 func (s *Store) writeTemp(ctx context.Context, c *conn, parts [][]byte) (*temp, error) {
 	t := &temp{s: s, c: c, name: s.path(tmpDir + "/" + rand.Text())}
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
@@ -117,6 +118,7 @@ func (s *Store) writeTemp(ctx context.Context, c *conn, parts [][]byte) (*temp, 
 		return nil, err
 	}
 	if err := t.write(ctx, parts); err != nil {
+		err = s.explain(ctx, c, err, errNoParent) // while the file still takes the room that there is not
 		t.discard()
 		return nil, err
 	}

@@ -59,6 +59,7 @@ func (s *SSH) Via(t testing.TB, p *Proxy) *SSH {
 // OpenSSHOptions of OpenSSH. The zero value is a server as Debian sets it up.
 type OpenSSHOptions struct {
 	Chroot bool     // the user sees nothing but the directory; needs root
+	Denied string   // a request that the server neither offers nor grants
 	User   string   // who logs in; empty: whoever runs the tests
 	Lines  []string // of the configuration; they count for more than the usual ones
 }
@@ -114,7 +115,11 @@ func startOpenSSH(o OpenSSHOptions) (s *SSH, dir string, err error) {
 	case o.User != "": // whose login shell may be none
 		lines = append(lines, "Subsystem sftp internal-sftp", "ForceCommand internal-sftp")
 	default:
-		lines = append(lines, "Subsystem sftp /usr/lib/openssh/sftp-server")
+		program := "Subsystem sftp /usr/lib/openssh/sftp-server"
+		if o.Denied != "" {
+			program += " -P " + o.Denied
+		}
+		lines = append(lines, program)
 	}
 	public, err := s.prepare(dir)
 	if err == nil && o.User != "" {
