@@ -61,8 +61,8 @@ type Options struct {
 	DryRun           bool // compare only: read no content, store nothing
 
 	// SkipUnchanged makes no archive that would say what the one before says. The
-	// times of directories above the roots do not count, and stay as they were
-	// in an archive that is made.
+	// times of directories above the roots, of streams and of what ReadSpecial
+	// reads do not count, and stay as they were in an archive that is made.
 	SkipUnchanged bool
 
 	CheckpointEvery time.Duration // how long a run goes on before it commits what it has reached; 0: 5 minutes

@@ -90,7 +90,7 @@ func (s *scan) item(ctx context.Context, item *walk.Item) error {
 		s.r.progress.Current.Store(&path)
 	}
 	old := s.previous.at(item.Path)
-	sl := &slot{entry: s.entry(item), path: item.Source, implied: item.Implied}
+	sl := &slot{entry: s.entry(item), path: item.Source, timeless: item.Implied}
 	set := s.hardLink(sl, item)
 	unchanged := s.unchanged(old, item)
 	sl.status = statusOf(old, unchanged)

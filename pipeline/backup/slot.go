@@ -22,9 +22,9 @@ type slot struct {
 	// set is where further names of this file look for its entry.
 	set *linkSet
 
-	status  Status         // as of the scan
-	old     *archive.Entry // what the archive before says, for Options.SkipUnchanged
-	implied bool           // a directory above a root
+	status   Status         // as of the scan
+	old      *archive.Entry // what the archive before says, for Options.SkipUnchanged
+	timeless bool           // its times do not tell whether it has changed
 
 	grown  bool // the batch found that the file is not for it; written before the slot is ready
 	failed bool // the entry is left out; written before the slot is ready

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -30,14 +29,13 @@ func (s *scan) stream(ctx context.Context) error {
 	st := s.r.o.Stream
 	owner := s.r.names.owner(uint32(os.Geteuid()), uint32(os.Getegid()))
 	now := archive.TimeOf(s.r.o.Now())
-	var above []*slot
-	for dir := path.Dir(st.Path); dir != "."; dir = path.Dir(dir) {
+	for i := range len(st.Path) {
+		if st.Path[i] != '/' {
+			continue
+		}
+		dir := st.Path[:i]
 		e := &archive.Entry{Path: dir, Type: archive.Dir, Mode: 0o700, Owner: owner, ModTime: now, ChangeTime: now}
-		above = append(above, &slot{entry: e, path: dir, implied: true})
-	}
-	for i := len(above) - 1; i >= 0; i-- {
-		above[i].status = statusOf(s.previous.at(above[i].entry.Path), false)
-		if err := s.emit(ctx, above[i]); err != nil {
+		if err := s.emit(ctx, s.timeless(e, dir)); err != nil {
 			return err
 		}
 	}
@@ -58,18 +56,24 @@ func (s *scan) special(ctx context.Context, item *walk.Item, stat walk.Stat) err
 // length.
 func (s *scan) unseen(ctx context.Context, e *archive.Entry, from source) error {
 	s.r.progress.Entries.Add(1)
-	old := s.previous.at(e.Path)
-	sl := &slot{entry: e, path: from.name(), status: statusOf(old, false)}
-	if old != nil && s.r.o.SkipUnchanged {
-		sl.old = old.Clone()
-	}
-	s.r.progress.differs(e, old)
+	sl := s.timeless(e, from.name())
 	if !s.r.o.DryRun {
 		if err := s.readAlone(ctx, sl, from); err != nil {
 			return err
 		}
 	}
 	return s.emit(ctx, sl)
+}
+
+// timeless makes the slot of something that has no times to go by.
+func (s *scan) timeless(e *archive.Entry, name string) *slot {
+	old := s.previous.at(e.Path)
+	s.r.progress.differs(e, old)
+	sl := &slot{entry: e, path: name, status: statusOf(old, false), timeless: true}
+	if old != nil && s.r.o.SkipUnchanged {
+		sl.old = old.Clone()
+	}
+	return sl
 }
 
 // name returns what people call the file.

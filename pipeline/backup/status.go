@@ -53,14 +53,15 @@ func (r *run) list(s *slot) {
 
 // settle makes the entry of s what the archive before has, if it says the same
 // of the file: then it is the same bytes, and so is an archive of such entries.
-// What is above the roots need not even have its times in common.
+// Where times tell nothing, as of what is above the roots, they need not be the
+// same.
 func (s *slot) settle() {
 	if s.old == nil {
 		return
 	}
 	is, was := *s.entry, *s.old
 	is.Racy, was.Racy = false, false
-	if s.implied {
+	if s.timeless {
 		for _, e := range []*archive.Entry{&is, &was} {
 			e.ModTime, e.ChangeTime, e.AccessTime = archive.Time{}, archive.Time{}, archive.Time{}
 		}
