@@ -15,6 +15,7 @@ import (
 
 var (
 	turnsSize = flag.Int("turns.size", 12, "what each server of TestTurns backs up, MB")
+	turnsGain = flag.Float64("turns.gain", 0, "how many times as fast TestTurnsFarAway must be side by side")
 	turnsTTL  = flag.String("turns.ttl", "15s", "the ttl of its leases, with which polls scale")
 )
 
@@ -34,7 +35,8 @@ func TestTurns(t *testing.T) {
 		share := time.Duration(k+1) * alone
 		t.Logf("server %d was done after %.2f s: %.2f of its share", k+1, end.Seconds(), end.Seconds()/share.Seconds())
 		// At the start all of them read and compress their first packs at once.
-		if most := 2*share + 2*alone; end > most {
+		// How long one alone takes is measured at another moment than the rest.
+		if most := 2*share + 2*alone + 5*time.Second; end > most {
 			t.Errorf("server %d was done after %s, want at most %s", k+1, end, most)
 		}
 	}
@@ -42,7 +44,9 @@ func TestTurns(t *testing.T) {
 }
 
 // TestTurnsFarAway does the same with a store that is 50 ms away, in turn and side
-// by side.
+// by side. How much faster the latter is depends on how much of the time goes
+// into waiting for the store, and here that is up to who else needs the
+// processors: it is wanted only where -turns.gain says so.
 func TestTurnsFarAway(t *testing.T) {
 	minio := servers.MinIO(t)
 	b := newBox(t)
@@ -50,14 +54,23 @@ func TestTurnsFarAway(t *testing.T) {
 	b.env = append(b.env, "AWS_ACCESS_KEY_ID="+minio.AccessKey, "AWS_SECRET_ACCESS_KEY="+minio.SecretKey)
 	c := newContest(t, b, turnsServers)
 	alone := c.alone()
+	watched := c.watch()
 	inTurn := slices.Max(c.start())
+	if most := watched(); most > 1 {
+		t.Errorf("%d servers held the lease together, want one", most)
+	}
 	b.want(done, "config", "set", "writers", "parallel")
 	c.renew()
+	watched = c.watch()
 	parallel := slices.Max(c.start())
+	if most := watched(); most < 2 {
+		t.Errorf("%d servers held the lease together, want several", most)
+	}
+	gain := inTurn.Seconds() / parallel.Seconds()
 	t.Logf("one alone %.2f s; eight in turn %.2f s, side by side %.2f s: %.1f times as fast",
-		alone.Seconds(), inTurn.Seconds(), parallel.Seconds(), inTurn.Seconds()/parallel.Seconds())
-	if parallel > inTurn {
-		t.Errorf("eight servers side by side took %s, and %s one after the other", parallel, inTurn)
+		alone.Seconds(), inTurn.Seconds(), parallel.Seconds(), gain)
+	if gain < *turnsGain {
+		t.Errorf("side by side was %.1f times as fast, want %.1f", gain, *turnsGain)
 	}
 	c.check()
 }
@@ -130,6 +143,36 @@ func (c *contest) start() []time.Duration {
 		c.t.Fatalf("%d of %d backups ended badly:\n%s", len(wrong), len(c.boxes), strings.Join(wrong, "\n"))
 	}
 	return ends
+}
+
+// watch looks at who holds the lease until the function that it returns is
+// called, which answers how many did at the same time.
+func (c *contest) watch() (stop func() int) {
+	var (
+		group sync.WaitGroup
+		most  int
+		done  = make(chan struct{})
+	)
+	group.Go(func() {
+		for {
+			out, err := c.owner.command("--json", "lock", "show").Output()
+			if err != nil {
+				c.t.Errorf("lock show: %v", err)
+				return
+			}
+			most = max(most, strings.Count(string(out), `"place":0,`))
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	})
+	return func() int {
+		close(done)
+		group.Wait()
+		return most
+	}
 }
 
 // check wants the repository whole, with nobody in its queue.
