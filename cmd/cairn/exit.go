@@ -9,6 +9,7 @@ import (
 	"cairn/locking"
 	"cairn/objects"
 	"cairn/objects/crypt"
+	"cairn/pipeline/compact"
 	"cairn/pipeline/repository"
 	"cairn/pipeline/restore"
 )
@@ -93,6 +94,7 @@ func is(target error) func(error) bool { return func(err error) bool { return er
 var outcomes = []outcome{
 	{isUsage, exitFailed, "cairn --help shows the commands, cairn COMMAND --help what one is given"},
 	{is(errCheckpoint), exitInterrupted, "what was stored is kept; the next run goes on from it"},
+	{is(errCompacting), exitInterrupted, "what was done is kept; the next run goes on from it"},
 	{is(errInterrupted), exitInterrupted, ""},
 	{is(repository.ErrNotFound), exitNoRepo, "check the path, or create one with: cairn -r PATH init"},
 	{is(repository.ErrIncomplete), exitNoRepo, ""},
@@ -102,6 +104,7 @@ var outcomes = []outcome{
 	{is(crypt.ErrNoEpoch), exitKey, ""},
 	{is(locking.ErrLocked), exitLocked, ""},
 	{is(locking.ErrLeaseLost), exitLocked, ""},
+	{is(compact.ErrInUse), exitLocked, ""},
 	{is(locking.ErrRolledBack), exitRolledBack, ""},
 	{is(locking.ErrForked), exitForked, ""},
 	{is(backend.ErrFull), exitFull, "nothing that was committed is lost: make room and run the command again"},

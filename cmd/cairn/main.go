@@ -32,6 +32,8 @@ type cli struct {
 	Ls       lsCmd       `cmd:"" help:"List what is in an archive."`
 	Info     infoCmd     `cmd:"" help:"Describe the repository, or one archive."`
 	Restore  restoreCmd  `cmd:"" aliases:"extract" help:"Bring back an archive, or parts of it."`
+	Delete   deleteCmd   `cmd:"" aliases:"rm" help:"Remove archives."`
+	Compact  compactCmd  `cmd:"" help:"Free the room of what no archive needs."`
 	Check    checkCmd    `cmd:"" help:"Check that the repository is whole."`
 	Lock     lockCmd     `cmd:"" help:"Show who writes to the repository, or take the lock away."`
 	WithLock withLockCmd `cmd:"" help:"Run a command while nobody writes to the repository."`

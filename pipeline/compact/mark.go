@@ -24,34 +24,41 @@ type mark struct {
 	missing   atomic.Uint64           // chunks of data that no pack has
 }
 
-// mark goes through all archives.
+// mark finds out what all archives need, and how much of each pack that is.
 func (c *compaction) mark(ctx context.Context) (*mark, error) {
-	marks, err := c.repo.Index.NewMarks()
+	m, err := c.markAll(ctx, c.repo.State().Archives)
 	if err != nil {
-		return nil, fmt.Errorf("mark what is needed: %w", err)
-	}
-	m := &mark{Marks: marks, repo: c.repo, archives: map[objects.ID]struct{}{}}
-	state := c.repo.State()
-	m.condemned = len(state.Condemned)
-	c.count.Archives.Store(0)
-	c.count.ArchivesTotal.Store(uint64(len(state.Archives)))
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.o.Workers)
-	for _, a := range state.Archives {
-		m.archives[a.ID] = struct{}{}
-		group.Go(func() error {
-			err := m.add(gctx, a)
-			c.count.Archives.Add(1)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	if n := m.missing.Load(); n > 0 {
 		c.o.Warn(fmt.Errorf("%d chunks that archives need are in no pack; run cairn check to see whose", n))
 	}
 	return m, m.Weigh()
+}
+
+// markAll marks what archives need.
+func (c *compaction) markAll(ctx context.Context, archives []record.Listed) (*mark, error) {
+	marks, err := c.repo.Index.NewMarks()
+	if err != nil {
+		return nil, fmt.Errorf("mark what is needed: %w", err)
+	}
+	m := &mark{
+		Marks: marks, repo: c.repo, archives: map[objects.ID]struct{}{},
+		condemned: len(c.repo.State().Condemned),
+	}
+	c.count.Archives.Store(0)
+	c.count.ArchivesTotal.Store(uint64(len(archives)))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.o.Workers)
+	for _, a := range archives {
+		m.archives[a.ID] = struct{}{}
+		group.Go(func() error {
+			err := m.add(ctx, a)
+			c.count.Archives.Add(1)
+			return err
+		})
+	}
+	return m, group.Wait()
 }
 
 // add marks what one archive needs.

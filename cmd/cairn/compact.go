@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cairn/locking"
+	"cairn/pipeline/compact"
+)
+
+// errCompacting ends a compaction that a signal stopped between two commits.
+var errCompacting = errors.New("interrupted")
+
+// compactCmd frees what no archive needs.
+type compactCmd struct {
+	DryRun    bool `short:"n" help:"Only say what would be freed."`
+	Threshold int  `default:"60" placeholder:"PERCENT" help:"Rewrite packs of which less than this share is needed; 0 rewrites none (default: ${default})."`
+	Now       bool `help:"Delete at once what no archive needs, instead of a day later."`
+}
+
+// Help implements kong's longer help.
+func (compactCmd) Help() string {
+	return `Finds out what no archive needs any more, above all since archives were deleted,
+and frees the room it takes. Packs that are needed in part are rewritten when the
+part is small; others may back up and restore meanwhile.
+
+What is freed stays in the store for a day, because a backup or restore that is
+under way may still count on it. The next run after that deletes it.
+
+--now deletes it at once. That is refused while anybody writes to the repository
+or waits for it. A backup that has not got that far yet, or that was interrupted
+by a sleeping machine, may then have to read files again; a restore or check
+under way looks again for what was moved. Nothing that is needed is deleted.`
+}
+
+// Run implements the verb.
+func (c *compactCmd) Run(ctx context.Context, g *globals) (err error) {
+	if c.Threshold < 0 || c.Threshold > 99 {
+		return usage(fmt.Errorf("--threshold %d: a share from 0 to 99 percent", c.Threshold))
+	}
+	v, err := g.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.close(&err)
+	o := compact.Options{
+		Threshold: c.Threshold, DryRun: c.DryRun, SweepNow: c.Now, Now: time.Now,
+		Warn:     func(err error) { v.warn(g.term, err) },
+		Progress: new(compact.Progress),
+	}
+	if c.Threshold == 0 {
+		o.Threshold = -1
+	}
+	begun := time.Now()
+	stop := g.term.follow(g.cli.Quiet, func() string { return compactLine(o.Progress, time.Since(begun)) })
+	// The batch under way is committed after the first signal, so not under its
+	// context.
+	s, err := compact.Run(context.WithoutCancel(ctx), ctx, v.Repository, o)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := c.report(g, s, time.Since(begun)); err != nil {
+		return err
+	}
+	if s.Interrupted {
+		return errCompacting
+	}
+	return ended(v.warnings())
+}
+
+// compactLine is what is shown while compacting.
+func compactLine(p *compact.Progress, elapsed time.Duration) string {
+	line := elapsed.Round(time.Second).String()
+	if total := p.PacksTotal.Load(); total > 0 {
+		return line + fmt.Sprintf("  packs %d of %d, read %s, written %s",
+			p.Packs.Load(), total, size(p.Read.Load()), size(p.Written.Load()))
+	}
+	return line + fmt.Sprintf("  looking what is needed: archive %d of %d", p.Archives.Load(), p.ArchivesTotal.Load())
+}
+
+type compactJSON struct {
+	DryRun         bool    `json:"dry_run,omitempty"`
+	Packs          uint64  `json:"packs"`
+	Bytes          uint64  `json:"bytes"`
+	Condemned      uint64  `json:"condemned_packs"`
+	CondemnedBytes uint64  `json:"condemned_bytes"`
+	Moved          uint64  `json:"rewritten_packs"`
+	New            uint64  `json:"new_packs"`
+	NewBytes       uint64  `json:"new_bytes"`
+	Swept          uint64  `json:"deleted_packs"`
+	SweptBytes     uint64  `json:"deleted_bytes"`
+	Later          uint64  `json:"later_packs"`
+	LaterBytes     uint64  `json:"later_bytes"`
+	Kept           uint64  `json:"kept_packs"`
+	Seconds        float64 `json:"seconds"`
+}
+
+// report says what was freed, what will be, and when.
+func (c *compactCmd) report(g *globals, s compact.Summary, elapsed time.Duration) error {
+	if g.cli.JSON {
+		return g.term.json(compactJSON{
+			DryRun: c.DryRun, Packs: s.Packs, Bytes: s.Bytes,
+			Condemned: s.Condemned, CondemnedBytes: s.CondemnedBytes, Moved: s.Moved, New: s.New, NewBytes: s.NewBytes,
+			Swept: s.Swept, SweptBytes: s.SweptBytes, Later: s.Later, LaterBytes: s.LaterBytes,
+			Kept: s.Kept, Seconds: elapsed.Seconds(),
+		})
+	}
+	if g.cli.Quiet {
+		return nil
+	}
+	for _, line := range c.lines(s) {
+		if _, err := fmt.Fprintln(g.term.out, line); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(g.term.out, "  took %s\n", took(elapsed))
+	return err
+}
+
+func (c *compactCmd) lines(s compact.Summary) []string {
+	would, does := "", "freed"
+	if c.DryRun {
+		would, does = "would ", "would free"
+	}
+	lines := []string{fmt.Sprintf("%s, %s", count(s.Packs, "pack"), size(s.Bytes))}
+	if s.Swept > 0 {
+		lines = append(lines, fmt.Sprintf("  %s %s now: %s", does, size(s.SweptBytes), count(s.Swept, "pack")))
+	}
+	earlier, earlierBytes := s.Later, s.LaterBytes
+	if !c.DryRun && !c.Now {
+		earlier, earlierBytes = earlier-s.Condemned, earlierBytes-s.CondemnedBytes
+	}
+	if s.Condemned > 0 && (c.DryRun || !c.Now) {
+		lines = append(lines, fmt.Sprintf("  %s %s more: %s, by the next cairn compact from %s on",
+			does, size(s.CondemnedBytes), count(s.Condemned, "pack"), time.Now().Add(locking.Grace).Format("2006-01-02 15:04")))
+	}
+	if earlier > 0 {
+		lines = append(lines, fmt.Sprintf("  %s wait that runs of the last day gave up: %s", size(earlierBytes), count(earlier, "pack")))
+	}
+	if s.Moved > 0 {
+		lines = append(lines, fmt.Sprintf("  %srewrote %s: what is needed of them takes %s", would, count(s.Moved, "pack"), size(s.NewBytes)))
+	}
+	if s.Kept > 0 {
+		lines = append(lines, fmt.Sprintf("  %s stay that were to go: they cannot be read, or are needed again", count(s.Kept, "pack")))
+	}
+	if len(lines) == 1 {
+		lines[0] += ": nothing to free"
+	}
+	return lines
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cairn/objects"
+	"cairn/pipeline/compact"
+	"cairn/pipeline/repository"
+)
+
+// deleteCmd removes archives.
+type deleteCmd struct {
+	Archives []string `arg:"" name:"archive" help:"What to remove: names, or the first digits of ids."`
+	DryRun   bool     `short:"n" help:"Only say what would be removed, and how much room that would free."`
+}
+
+// Help implements kong's longer help.
+func (deleteCmd) Help() string {
+	return `Removes archives from the repository, for good. Checkpoints of interrupted
+backups can be named like any archive (cairn list --all shows them).
+
+What only they needed stays in the store until cairn compact frees it.`
+}
+
+// Run implements the verb.
+func (c *deleteCmd) Run(ctx context.Context, g *globals) (err error) {
+	v, err := g.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.close(&err)
+	list, err := c.find(v)
+	if err != nil {
+		return err
+	}
+	// Before they are gone: afterwards nothing tells what they needed.
+	share, err := c.share(ctx, g, v, list)
+	if err != nil {
+		return err
+	}
+	if !c.DryRun {
+		var ids []objects.ID
+		for _, a := range list {
+			ids = append(ids, a.ID)
+		}
+		if err := v.Delete(ctx, ctx, time.Now(), ids...); err != nil {
+			return err
+		}
+	}
+	if err := c.report(g, list, share); err != nil {
+		return err
+	}
+	return ended(v.warnings())
+}
+
+// find returns the archives that are named, each once. One name that fits none
+// or several is an error, and then nothing is removed.
+func (c *deleteCmd) find(v *session) ([]repository.Archive, error) {
+	var list []repository.Archive
+	seen := map[objects.ID]bool{}
+	for _, ref := range c.Archives {
+		a, err := v.Find(ref)
+		if err != nil {
+			return nil, fmt.Errorf("nothing was removed: %w", err)
+		}
+		if !seen[a.ID] {
+			list = append(list, a)
+		}
+		seen[a.ID] = true
+	}
+	return list, nil
+}
+
+// share adds up what only these archives need. That cannot be known where one
+// of them is damaged, which must not keep anybody from removing it.
+func (c *deleteCmd) share(ctx context.Context, g *globals, v *session, list []repository.Archive) (*compact.Share, error) {
+	if g.cli.Quiet && !c.DryRun {
+		return nil, nil
+	}
+	if err := v.Sync(ctx); err != nil {
+		return nil, err
+	}
+	ids := map[objects.ID]bool{}
+	for _, a := range list {
+		ids[a.ID] = true
+	}
+	p := new(compact.Progress)
+	stop := g.term.follow(g.cli.Quiet, func() string {
+		return fmt.Sprintf("looking what only these need: archive %d of %d", p.Archives.Load(), p.ArchivesTotal.Load())
+	})
+	s, err := compact.Only(ctx, v.Repository, ids, p)
+	stop()
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	if err != nil {
+		v.warn(g.term, fmt.Errorf("how much room this frees is not known: %w", err))
+		return nil, nil
+	}
+	return &s, nil
+}
+
+type deleteJSON struct {
+	Archives []archiveJSON `json:"archives"`
+	DryRun   bool          `json:"dry_run,omitempty"`
+	Bytes    *uint64       `json:"only_bytes,omitempty"`
+	Stored   *uint64       `json:"only_stored,omitempty"`
+}
+
+// report says what was removed, or would be.
+func (c *deleteCmd) report(g *globals, list []repository.Archive, share *compact.Share) error {
+	if g.cli.JSON {
+		j := deleteJSON{DryRun: c.DryRun, Archives: []archiveJSON{}}
+		for i := range list {
+			j.Archives = append(j.Archives, toJSONWithID(&list[i]))
+		}
+		if share != nil {
+			j.Bytes, j.Stored = &share.Bytes, &share.Stored
+		}
+		return g.term.json(j)
+	}
+	if g.cli.Quiet && !c.DryRun {
+		return nil
+	}
+	did, then := "deleted", "cairn compact frees it"
+	if c.DryRun {
+		did, then = "would delete", "cairn compact could then free it"
+	}
+	for _, a := range list {
+		_, err := fmt.Fprintf(g.term.out, "%s %s %s: %s, %s\n", did, a.ID.Short(), name(a.Name), count(a.Files, "file"), size(a.Size))
+		if err != nil {
+			return err
+		}
+	}
+	if share == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(g.term.out, "  %s that no other archive needs, %s as stored: %s\n", size(share.Bytes), size(share.Stored), then)
+	return err
+}
