@@ -121,31 +121,30 @@ func (c *compactCmd) report(g *globals, s compact.Summary, elapsed time.Duration
 }
 
 func (c *compactCmd) lines(s compact.Summary) []string {
-	would, does := "", "freed"
-	if c.DryRun {
-		would, does = "would ", "would free"
-	}
 	lines := []string{fmt.Sprintf("%s, %s", count(s.Packs, "pack"), size(s.Bytes))}
-	if s.Swept > 0 {
-		lines = append(lines, fmt.Sprintf("  %s %s now: %s", does, size(s.SweptBytes), count(s.Swept, "pack")))
+	say := func(n uint64, did, would string, args ...any) {
+		if c.DryRun {
+			did = would
+		}
+		if n > 0 {
+			lines = append(lines, fmt.Sprintf("  "+did, args...))
+		}
 	}
+	say(s.Swept, "freed %s: %s deleted", "would free %s at once: %s deleted", size(s.SweptBytes), count(s.Swept, "pack"))
 	earlier, earlierBytes := s.Later, s.LaterBytes
 	if !c.DryRun && !c.Now {
 		earlier, earlierBytes = earlier-s.Condemned, earlierBytes-s.CondemnedBytes
+		say(s.Condemned, "gave up %s in %s: deleted by the first compact after %s", "", size(s.CondemnedBytes), count(s.Condemned, "pack"),
+			time.Now().Add(locking.Grace).Format("2006-01-02 15:04"))
 	}
-	if s.Condemned > 0 && (c.DryRun || !c.Now) {
-		lines = append(lines, fmt.Sprintf("  %s %s more: %s, by the next cairn compact from %s on",
-			does, size(s.CondemnedBytes), count(s.Condemned, "pack"), time.Now().Add(locking.Grace).Format("2006-01-02 15:04")))
+	say(s.Moved, "rewrote %[1]s: what is needed of them takes %[2]s", "would rewrite %[1]s: what is needed of them takes about %[2]s",
+		count(s.Moved, "pack"), size(s.NewBytes))
+	if c.DryRun {
+		say(s.Condemned, "", "would give up %s in %s, and delete them a day later", size(s.CondemnedBytes), count(s.Condemned, "pack"))
 	}
-	if earlier > 0 {
-		lines = append(lines, fmt.Sprintf("  %s wait that runs of the last day gave up: %s", size(earlierBytes), count(earlier, "pack")))
-	}
-	if s.Moved > 0 {
-		lines = append(lines, fmt.Sprintf("  %srewrote %s: what is needed of them takes %s", would, count(s.Moved, "pack"), size(s.NewBytes)))
-	}
-	if s.Kept > 0 {
-		lines = append(lines, fmt.Sprintf("  %s stay that were to go: they cannot be read, or are needed again", count(s.Kept, "pack")))
-	}
+	say(earlier, "%[1]s in %[2]s wait for a day to pass since they were given up", "%[1]s in %[2]s wait for a day to pass since they were given up",
+		size(earlierBytes), count(earlier, "pack"))
+	say(s.Kept, "%s stay that were to go: they cannot be read, or are needed again", "", count(s.Kept, "pack"))
 	if len(lines) == 1 {
 		lines[0] += ": nothing to free"
 	}

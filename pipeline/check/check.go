@@ -74,6 +74,48 @@ type checker struct {
 	bad map[objects.ID]bool // chunks that cannot be read; guarded by mu
 
 	badPacks map[objects.ID]bool // guarded by mu
+
+	done      map[objects.ID]bool // packs that were checked, or are gone
+	asking    sync.Mutex          // held while the repository is read anew
+	overtaken bool                // packs were removed meanwhile; guarded by asking
+}
+
+// allPacks checks the packs of the repository. Where others remove some
+// meanwhile, those that took their place are checked too.
+func (c *checker) allPacks(ctx context.Context) (stray uint64, err error) {
+	for {
+		c.overtaken = false
+		state := c.repo.State()
+		c.progress.PacksTotal.Store(uint64(len(state.Packs)))
+		todo := map[objects.ID]record.Pack{}
+		for id, p := range state.Packs {
+			if !c.done[id] {
+				todo[id], c.done[id] = p, true
+			}
+		}
+		stray, err = c.listed(ctx, state, todo)
+		if err == nil {
+			err = c.packs(ctx, todo)
+		}
+		if err != nil || !c.overtaken {
+			return stray, err
+		}
+	}
+}
+
+// removed reports whether a pack that is not there was condemned, and then
+// deleted, since the repository was read.
+func (c *checker) removed(ctx context.Context, id objects.ID) (bool, error) {
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if _, dead := c.repo.State().Condemned[id]; !dead {
+		if err := c.repo.Refresh(ctx); err != nil {
+			return false, err
+		}
+	}
+	_, dead := c.repo.State().Condemned[id]
+	c.overtaken = c.overtaken || dead
+	return dead, nil
 }
 
 // Run checks repo, which must have been opened without a cache, so that its
@@ -83,18 +125,16 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 	if o.Progress == nil {
 		o.Progress = new(Progress)
 	}
-	c := &checker{repo: repo, o: o, progress: o.Progress, bad: map[objects.ID]bool{}, badPacks: map[objects.ID]bool{}}
-	state := repo.State()
-	c.progress.PacksTotal.Store(uint64(len(state.Packs)))
-	c.progress.ArchivesTotal.Store(uint64(len(state.Archives)))
-	stray, err := c.listed(ctx, state)
+	c := &checker{
+		repo: repo, o: o, progress: o.Progress,
+		bad: map[objects.ID]bool{}, badPacks: map[objects.ID]bool{}, done: map[objects.ID]bool{},
+	}
+	stray, err := c.allPacks(ctx)
 	if err == nil {
 		err = c.slots(ctx)
 	}
 	if err == nil {
-		err = c.packs(ctx, state)
-	}
-	if err == nil {
+		c.progress.ArchivesTotal.Store(uint64(len(repo.State().Archives)))
 		err = c.archives(ctx)
 	}
 	return Summary{
@@ -121,40 +161,62 @@ func (c *checker) problem(err error) {
 	}
 }
 
-// listed compares the packs that are there with those that commits name.
-func (c *checker) listed(ctx context.Context, state *record.State) (stray uint64, err error) {
-	absent := make(map[backend.Key]record.Pack, len(state.Packs))
-	for id, p := range state.Packs {
+// listed compares the packs that are there with those of todo. Strays are those
+// that state does not name.
+func (c *checker) listed(ctx context.Context, state *record.State, todo map[objects.ID]record.Pack) (stray uint64, err error) {
+	absent := make(map[backend.Key]record.Pack, len(todo))
+	for id, p := range todo {
 		absent[packer.Key(id)] = p
+	}
+	named := make(map[backend.Key]bool, len(state.Packs))
+	for id := range state.Packs {
+		named[packer.Key(id)] = true
+	}
+	for id := range state.Condemned {
+		named[packer.Key(id)] = true // there for a day
 	}
 	for info, err := range c.repo.Backend().List(ctx, "packs/") {
 		if err != nil {
 			return 0, fmt.Errorf("list packs: %w", err)
 		}
-		p, named := absent[info.Key]
-		switch {
-		case !named:
+		if !named[info.Key] {
 			stray++
-		case info.Size != int64(p.Length):
+		}
+		if p, is := absent[info.Key]; is && info.Size != int64(p.Length) {
 			c.packProblem(p.ID, fmt.Errorf("%s has %d bytes instead of %d", info.Key, info.Size, p.Length))
 		}
 		delete(absent, info.Key)
 	}
-	for key, p := range absent {
-		c.packProblem(p.ID, fmt.Errorf("%s is missing", key))
+	for _, p := range absent {
+		if err := c.missing(ctx, p.ID); err != nil {
+			return 0, err
+		}
+		delete(todo, p.ID)
 	}
 	return stray, nil
 }
 
+// missing tells of a pack that is not there, unless it was removed meanwhile.
+func (c *checker) missing(ctx context.Context, id objects.ID) error {
+	removed, err := c.removed(ctx, id)
+	if err == nil && !removed {
+		c.packProblem(id, fmt.Errorf("%s is missing", packer.Key(id)))
+	}
+	return err
+}
+
 // packs reads the header of every pack, or all of it, and fills the index.
-func (c *checker) packs(ctx context.Context, state *record.State) error {
+func (c *checker) packs(ctx context.Context, todo map[objects.ID]record.Pack) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.width())
-	for _, p := range state.Packs {
+	for _, p := range todo {
 		group.Go(func() error {
 			err := c.pack(ctx, p)
 			switch {
-			case errors.Is(err, backend.ErrNotExist): // told already
+			case errors.Is(err, backend.ErrNotExist):
+				if err := c.missing(ctx, p.ID); err != nil {
+					return err
+				}
 			case objects.IsCorrupt(err):
 				c.packProblem(p.ID, err)
 			case err != nil:

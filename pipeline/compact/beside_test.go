@@ -140,3 +140,34 @@ func TestBesideBackup(t *testing.T) {
 		t.Errorf("packs were condemned beside %d backups only, of %d", n, 4*total)
 	}
 }
+
+// A compaction comes at every request of a restore and of a check, and deletes
+// at once what it condemned: they find again what was moved.
+func TestBesideReaders(t *testing.T) {
+	t.Parallel()
+	read := func(b *bench) {
+		b.checkAll()
+	}
+	b := aged(t)
+	b.store.ResetCounts()
+	read(b)
+	total := 0
+	for op := range mem.Swap + 1 {
+		total += b.store.Count(op)
+	}
+	for n := range total {
+		if testing.Short() && n%8 != 0 {
+			continue
+		}
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
+			t.Parallel()
+			b := aged(t)
+			i := &intruder{b: b, sweep: true, at: int64(n + 1)}
+			b.fail(i.hook)
+			read(b)
+			if i.seen.Load() >= i.at && !i.done.Load() {
+				t.Error("nothing was condemned meanwhile")
+			}
+		})
+	}
+}

@@ -25,41 +25,41 @@ var ErrGone = errors.New("what this run counted on was removed from the reposito
 // no commit yet.
 func (w *Writer) moved(ctx context.Context, news locking.News) error {
 	w.r.note(news)
-	condemned, err := w.r.takeIn(ctx, news.State)
-	if err != nil {
+	if err := w.takeIn(ctx, news.State); err != nil {
 		return fmt.Errorf("take in what others committed: %w", err)
 	}
-	if !condemned {
-		return nil
+	w.mu.Lock()
+	making, unchecked := w.making, w.unchecked
+	w.mu.Unlock()
+	if making == nil || !unchecked {
+		return nil // the commit to come looks
 	}
-	if making := w.doubt(); making != nil {
-		return w.recheck(ctx, making)
-	}
-	return nil // the commit to come looks
+	return w.recheck(ctx, making)
 }
 
-// doubt notes that the run may count on what is dead, and returns the commit
-// under way.
-func (w *Writer) doubt() (making *record.Commit) {
+// takeIn brings the index to state, and notes whether anything was condemned
+// since that was looked at: by the index alone that cannot be told, for others
+// in this process may have brought it there before.
+func (w *Writer) takeIn(ctx context.Context, state *record.State) error {
+	err := w.r.takeIn(ctx, state)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unchecked = true
-	return w.making
+	w.unchecked = w.unchecked || w.condemned != len(state.Condemned)
+	w.condemned = len(state.Condemned)
+	return err
 }
 
 // takeIn makes findable what state has and the index lacks, and lets what was
-// condemned vouch for nothing any more. It reports whether there is any of the
-// latter.
-func (r *Repository) takeIn(ctx context.Context, state *record.State) (condemned bool, err error) {
+// condemned vouch for nothing any more.
+func (r *Repository) takeIn(ctx context.Context, state *record.State) error {
 	r.rebuild.Lock()
 	defer r.rebuild.Unlock()
 	missing, extra, err := r.compare(state)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, id := range extra {
 		_, dead := state.Condemned[id]
-		condemned = condemned || dead
 		switch {
 		case dead && r.Index.Pending(id):
 			r.Index.Drop(id) // stored by this run, adopted by another one, and condemned
@@ -69,7 +69,8 @@ func (r *Repository) takeIn(ctx context.Context, state *record.State) (condemned
 	}
 	f := fetch{r: r, packs: missing}
 	_, err = f.run(ctx, state, false)
-	return condemned, err
+	r.tellAbsent()
+	return err
 }
 
 // recheck makes sure that c names no chunk that no live pack holds. What it has

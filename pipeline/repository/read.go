@@ -74,13 +74,22 @@ func (r *Repository) NewMetaReader() *MetaReader {
 	return &MetaReader{r: r, hasher: r.Keys.NewHasher()}
 }
 
-// Get returns the metadata chunk named id. The bytes are valid until
-// framesKept more calls.
+// Get returns the metadata chunk named id, also when others move it meanwhile.
+// The bytes are valid until framesKept more calls.
 func (m *MetaReader) Get(ctx context.Context, id objects.ID) ([]byte, error) {
 	place, err := m.r.Lookup(ctx, id)
-	if err != nil {
-		return nil, err
+	for err == nil {
+		var chunk []byte
+		if chunk, err = m.at(ctx, place, id); err == nil {
+			return chunk, nil
+		}
+		place, err = m.r.Elsewhere(ctx, id, place.Pack, err)
 	}
+	return nil, err
+}
+
+// at returns the metadata chunk id, which lies at place.
+func (m *MetaReader) at(ctx context.Context, place index.Place, id objects.ID) ([]byte, error) {
 	if place.Kind != objects.Meta {
 		return nil, objects.Corrupt("chunk "+id.String(), "it lies in a pack of file data")
 	}

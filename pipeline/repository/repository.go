@@ -70,8 +70,12 @@ type Repository struct {
 	openers map[objects.Kind]*pack.Opener
 	rebuild sync.Mutex // held while the index is built anew
 
+	moving sync.Mutex
+	missed map[objects.ID]bool // packs that are not there and were not condemned; guarded by moving
+
 	doubting sync.Mutex
 	doubted  map[objects.ID]struct{} // packs that were warned about; guarded by doubting
+	absent   map[objects.ID]error    // of these, what is not there, and that was not told yet; guarded by doubting
 
 	hinting sync.Mutex
 	hints   []listedBundle // that records named and nobody has read; guarded by hinting

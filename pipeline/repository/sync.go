@@ -23,7 +23,23 @@ import (
 //
 // A run that has stored packs and not committed them yet may call Sync: they
 // stay in the index, and nothing is saved until a commit names them.
+//
+// Packs that others delete meanwhile, after condemning them, move State on to
+// where that shows.
 func (r *Repository) Sync(ctx context.Context) error {
+	for {
+		if err := r.syncHealing(ctx); err != nil {
+			return err
+		}
+		again, err := r.settleAbsent(ctx)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// syncHealing syncs, and builds a damaged cache anew.
+func (r *Repository) syncHealing(ctx context.Context) error {
 	err := r.sync(ctx)
 	if !errors.Is(err, index.ErrDamaged) {
 		return err
@@ -67,6 +83,7 @@ func (r *Repository) sync(ctx context.Context) error {
 func (r *Repository) Rebuild(ctx context.Context, id objects.ID) error {
 	r.rebuild.Lock()
 	defer r.rebuild.Unlock()
+	defer r.tellAbsent()
 	if _, _, err := r.Index.Lookup(id); !errors.Is(err, index.ErrDamaged) {
 		return nil
 	}
@@ -162,9 +179,16 @@ func (r *Repository) doubt(id objects.ID, err error) {
 	r.doubting.Lock()
 	_, known := r.doubted[id]
 	r.doubted[id] = struct{}{}
+	absent := !known && errors.Is(err, backend.ErrNotExist)
+	if absent {
+		if r.absent == nil {
+			r.absent = map[objects.ID]error{}
+		}
+		r.absent[id] = err // warned about when it is certain that nobody has removed it
+	}
 	r.doubting.Unlock()
 	r.Index.Distrust(id)
-	if !known {
-		r.warn(fmt.Errorf("pack %s cannot be used, run cairn check to see what it held: %w", id, err))
+	if !known && !absent {
+		r.warnDoubt(id, err)
 	}
 }

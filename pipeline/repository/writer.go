@@ -26,6 +26,7 @@ type Writer struct {
 	packs     []record.Pack  // durable, for the next commit; guarded by mu
 	making    *record.Commit // the commit under way; nil: none; guarded by mu
 	unchecked bool           // packs were condemned since the run counted on them; guarded by mu
+	condemned int            // how many there were when that was looked at; guarded by mu
 }
 
 // Begin starts a run that may change the repository, without a request where
@@ -33,7 +34,7 @@ type Writer struct {
 // when its lease is lost. Nothing is waited for any more once stop ends. End
 // must follow.
 func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context, error) {
-	w := &Writer{r: r}
+	w := &Writer{r: r, condemned: len(r.State().Condemned)}
 	var err error
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
@@ -79,12 +80,8 @@ func (w *Writer) adopt(ctx context.Context) error {
 		return err
 	}
 	state := w.r.State()
-	condemned, err := w.r.takeIn(ctx, state)
-	if err != nil {
+	if err := w.takeIn(ctx, state); err != nil {
 		return err
-	}
-	if condemned {
-		w.doubt()
 	}
 	for info, err := range w.r.store.Backend.List(ctx, "packs/") {
 		if err != nil {

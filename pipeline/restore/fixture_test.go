@@ -279,6 +279,10 @@ func (s *store) Read(ctx context.Context, id objects.ID, off, length int64) ([]b
 	return bytes.Clone(p[off : off+length]), nil
 }
 
+func (s *store) Elsewhere(_ context.Context, _, _ objects.ID, err error) (index.Place, error) {
+	return index.Place{}, err
+}
+
 func (s *store) OpenFrame(dst []byte, _ objects.Kind, key pack.Key, frame pack.Frame, sealed []byte) ([]byte, error) {
 	return s.opener.Open(dst[:0], key, frame, sealed)
 }

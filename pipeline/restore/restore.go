@@ -28,6 +28,10 @@ type Chunks interface {
 	// Read returns length bytes of a pack from off on. The caller owns them.
 	Read(ctx context.Context, pack objects.ID, off, length int64) ([]byte, error)
 
+	// Elsewhere finds a chunk again after reading it from pack gone has
+	// answered err: others may have moved it. It answers err if they have not.
+	Elsewhere(ctx context.Context, id, gone objects.ID, err error) (index.Place, error)
+
 	// OpenFrame opens the sealed bytes of a frame into dst[:0]; sealed may be
 	// overwritten.
 	OpenFrame(dst []byte, kind objects.Kind, key pack.Key, frame pack.Frame, sealed []byte) ([]byte, error)

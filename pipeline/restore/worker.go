@@ -88,12 +88,41 @@ func (w *worker) fetch(ctx context.Context, win *window, frames []*frame) error 
 		}
 		return nil
 	default:
-		return w.lose(frames[0].pieces, err)
+		return w.elsewhere(ctx, win, frames[0], err)
 	}
 	w.r.progress.Reads.Add(1)
 	w.r.progress.Fetched.Add(uint64(length))
 	for _, f := range frames {
 		if err := w.frame(win, f, sealed[f.off()-off:f.end()-off]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// elsewhere fetches the pieces of a frame that could not be read from wherever
+// they are now.
+func (w *worker) elsewhere(ctx context.Context, win *window, f *frame, cause error) error {
+	from := chunkReader{source: &w.r.source, hasher: w.hasher}
+	gone := win.packs[f.pack]
+	for _, p := range f.pieces {
+		place, err := w.r.source.Chunks.Elsewhere(ctx, p.id, gone, cause)
+		var chunk []byte
+		if err == nil {
+			chunk, err = from.read(ctx, p.id, place)
+		}
+		if err == nil && uint32(len(chunk)) != p.n {
+			err = objects.Corrupt("chunk "+p.id.String(), "it has %d bytes where the archive has %d", len(chunk), p.n)
+		}
+		switch {
+		case err == nil:
+			p.from = 0
+			err = w.put([]piece{p}, chunk)
+		case fatal(err) || ctx.Err() != nil:
+		default:
+			err = w.lose([]piece{p}, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
