@@ -83,6 +83,7 @@ var arrows = map[string][]string{
 		"objects/record",
 		"pipeline/backup",
 		"pipeline/check",
+		"pipeline/compact",
 		"pipeline/content",
 		"pipeline/fileattr",
 		"pipeline/packer",

@@ -45,6 +45,7 @@ func TestScript(t *testing.T) {
 			"socket":   cmdSocket,
 			"sparse":   cmdSparse,
 			"settle":   cmdSettle,
+			"firstid":  cmdFirstID,
 			"pause":    cmdPause,
 			"unpause":  cmdUnpause,
 		},
@@ -161,6 +162,20 @@ func cmdSparse(ts *testscript.TestScript, neg bool, args []string) {
 func cmdSettle(*testscript.TestScript, bool, []string) { settle() }
 
 func settle() { time.Sleep(50 * time.Millisecond) }
+
+// cmdFirstID: "firstid FILE" sets ID to the id of the first archive that FILE,
+// the output of cairn list, shows.
+func cmdFirstID(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: firstid FILE")
+	}
+	lines := strings.Split(ts.ReadFile(args[0]), "\n")
+	if len(lines) < 2 {
+		ts.Fatalf("%s shows no archive", args[0])
+	}
+	id, _, _ := strings.Cut(lines[1], " ")
+	ts.Setenv("ID", id)
+}
 
 // cmdPause: "pause REPO args..." starts cairn and stops it, alive, once it has
 // stored its first pack.

@@ -8,8 +8,8 @@ import (
 )
 
 // settleAbsent finds out about packs that the store does not have: whether they
-// were condemned since State was read, and deleted. Then Sync has to begin
-// again, with the state of now. What is really missing is warned about.
+// were condemned since State was read, and deleted. What is really missing is
+// warned about. If State has moved on, Sync has to begin again with it.
 func (r *Repository) settleAbsent(ctx context.Context) (again bool, err error) {
 	r.doubting.Lock()
 	absent := r.absent
@@ -18,6 +18,7 @@ func (r *Repository) settleAbsent(ctx context.Context) (again bool, err error) {
 	if len(absent) == 0 {
 		return false, nil
 	}
+	before := r.State().Commit
 	if err := r.Refresh(ctx); err != nil {
 		return false, err
 	}
@@ -27,12 +28,11 @@ func (r *Repository) settleAbsent(ctx context.Context) (again bool, err error) {
 			r.doubting.Lock()
 			delete(r.doubted, id)
 			r.doubting.Unlock()
-			again = true
 			continue
 		}
 		r.warnDoubt(id, err)
 	}
-	return again, nil
+	return state.Commit != before, nil
 }
 
 // tellAbsent warns about packs that the store does not have.

@@ -1,0 +1,274 @@
+package test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"cairn/test/servers"
+)
+
+// soakTime is for how long TestSoak lets everybody work on one repository.
+var soakTime = flag.Duration("soak", 8*time.Second, "how long the soak test takes, for each store")
+
+const (
+	soakWriters = 8
+	soakTTL     = 2 * time.Second
+)
+
+// A soak is one repository that many write to, and what its archives hold.
+type soak struct {
+	*box
+	packs string // where the repository lies on this machine; empty: nowhere
+
+	mu    sync.Mutex
+	holds map[string][]string // by archive; guarded by mu
+
+	backups, kills, pauses, deletes, compactions, swept atomic.Int64
+}
+
+// TestSoak lets eight machines back up to one repository, each its own data,
+// while another deletes archives and compacts. Some are killed, some are stopped
+// for longer than their lease lasts. In the end everything is whole.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	t.Run("local", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t)
+		(&soak{box: b, packs: b.repo}).run()
+	})
+	t.Run("sftp", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t)
+		server := servers.OpenSSH(t, servers.OpenSSHOptions{})
+		b.onServer(server, "backups/soak")
+		(&soak{box: b}).run()
+	})
+}
+
+func (s *soak) run() {
+	t := s.t
+	s.holds = map[string][]string{}
+	s.env = append(s.env, "CAIRN_TEST_TTL="+soakTTL.String())
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	s.want(done, "init")
+	deadline := time.Now().Add(*soakTime)
+	var group sync.WaitGroup
+	for i := range soakWriters {
+		w := s.writer(i, rand.New(rand.NewPCG(seed, uint64(i))))
+		group.Go(func() {
+			for time.Now().Before(deadline) && !t.Failed() {
+				w.backUp()
+			}
+		})
+	}
+	group.Go(func() {
+		r := rand.New(rand.NewPCG(seed, soakWriters))
+		for time.Now().Before(deadline) && !t.Failed() {
+			s.tidy(r)
+		}
+	})
+	group.Wait()
+	t.Logf("%d backups, %d kills, %d pauses, %d archives deleted, %d compactions, %d packs deleted",
+		s.backups.Load(), s.kills.Load(), s.pauses.Load(), s.deletes.Load(), s.compactions.Load(), s.swept.Load())
+	if s.backups.Load() < soakWriters || s.compactions.Load() == 0 {
+		t.Error("hardly anything was done")
+	}
+	s.check()
+	s.want(done, "compact", "--now")
+	s.check()
+}
+
+// check wants every byte to be good and every archive to come back.
+func (s *soak) check() {
+	s.t.Helper()
+	r := s.want(done, "--json", "check", "--read-data")
+	s.t.Logf("check: %s", r.out)
+	for _, a := range s.list() {
+		target := filepath.Join(s.dir, "back")
+		must(s.t, os.RemoveAll(target))
+		s.want(done, "restore", a.ID, "--target", target)
+		want, known := s.holds[a.ID]
+		if !known {
+			continue // its run was killed before it could tell
+		}
+		if d := differences(describe(s.t, target, owners), want); d != "" {
+			s.t.Errorf("archive %s:\n%s", a.Name, d)
+		}
+	}
+}
+
+type soakArchive struct{ ID, Name, Host, Series string }
+
+func (s *soak) list() []soakArchive {
+	s.t.Helper()
+	var list []soakArchive
+	for line := range strings.Lines(s.want(done, "--json", "list").out) {
+		var a soakArchive
+		must(s.t, json.Unmarshal([]byte(line), &a))
+		list = append(list, a)
+	}
+	return list
+}
+
+// tidy deletes some archives and compacts.
+func (s *soak) tidy(r *rand.Rand) {
+	for _, a := range s.list() {
+		if r.IntN(2) == 0 {
+			s.want(done, "delete", "-q", a.ID)
+			s.deletes.Add(1)
+		}
+	}
+	s.age()
+	args := []string{"--json", "compact"}
+	if s.packs == "" && r.IntN(2) == 0 {
+		args = append(args, "--now")
+	}
+	res := s.result(s.start(s.box, args...))
+	switch {
+	case res.code == done:
+		var report struct {
+			Deleted int64 `json:"deleted_packs"`
+		}
+		must(s.t, json.Unmarshal([]byte(res.out), &report))
+		s.swept.Add(report.Deleted)
+		s.compactions.Add(1)
+	case res.code == locked && len(args) == 3: // --now, and somebody writes
+	default:
+		s.t.Errorf("compact: got exit code %d\n%s", res.code, res.err)
+	}
+}
+
+// age makes the store say that every record is a day old, so that what they
+// condemned may be deleted: much earlier than in life.
+func (s *soak) age() {
+	if s.packs == "" {
+		return
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	must(s.t, filepath.WalkDir(filepath.Join(s.packs, "commits"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
+			return nil
+		}
+		if err == nil {
+			err = os.Chtimes(path, old, old)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // one that came to nothing
+		}
+		return err
+	}))
+}
+
+// start starts cairn for somebody.
+func (s *soak) start(b *box, args ...string) *running {
+	r := &running{cmd: b.command(args...)}
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.err
+	if err := r.cmd.Start(); err != nil {
+		s.t.Error(err)
+	}
+	return r
+}
+
+// running is a cairn that was started.
+type running struct {
+	cmd      *exec.Cmd
+	out, err bytes.Buffer
+}
+
+func (s *soak) result(r *running) result {
+	var exit *exec.ExitError
+	if err := r.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		s.t.Error(err)
+	}
+	return result{code: r.cmd.ProcessState.ExitCode(), out: r.out.String(), err: r.err.String()}
+}
+
+// A soakWriter is one of the machines.
+type soakWriter struct {
+	s      *soak
+	box    *box
+	random *rand.Rand
+	seed   byte
+}
+
+// writer makes a machine with a home and data of its own.
+func (s *soak) writer(i int, random *rand.Rand) *soakWriter {
+	dir := filepath.Join(s.dir, fmt.Sprint("machine-", i))
+	b := &box{t: s.t, dir: dir, repo: s.repo, src: filepath.Join(dir, "src")}
+	b.env = append(append([]string{}, s.env...), "HOME="+filepath.Join(dir, "home"))
+	must(s.t, os.MkdirAll(filepath.Join(dir, "home"), 0o755), os.MkdirAll(b.src, 0o755))
+	if link, err := os.Readlink(filepath.Join(s.dir, "home", ".ssh")); err == nil {
+		must(s.t, os.Symlink(link, filepath.Join(dir, "home", ".ssh")))
+	}
+	w := &soakWriter{s: s, box: b, random: random}
+	for n := range 12 {
+		w.write(n)
+	}
+	return w
+}
+
+// write makes or changes a file. Some contents come back, so that chunks are
+// wanted again that nothing needed for a while.
+func (w *soakWriter) write(n int) {
+	size := 1000 + w.random.IntN(300_000)
+	content := make([]byte, size)
+	key := [32]byte{byte(w.random.IntN(6)), byte(n), byte(w.random.IntN(2) * (1 + int(w.box.dir[len(w.box.dir)-1])))}
+	rand.NewChaCha8(key).Read(content)
+	write(w.s.t, filepath.Join(w.box.src, fmt.Sprintf("d%d/file-%d", n%3, n)), content)
+}
+
+// backUp changes some files and backs up; one in four is killed, one in eight
+// stopped for three ttls.
+func (w *soakWriter) backUp() {
+	for range 3 {
+		w.write(w.random.IntN(12))
+	}
+	settle()
+	want := describe(w.s.t, w.box.src, owners)
+	r := w.s.start(w.box, "--json", "--lock-wait", "5m", "backup", w.box.src+"/./.")
+	killed := false
+	switch w.random.IntN(8) {
+	case 0, 1:
+		time.Sleep(time.Duration(w.random.Int64N(int64(time.Second))))
+		killed = r.cmd.Process.Kill() == nil
+		w.s.kills.Add(1)
+	case 2:
+		time.Sleep(time.Duration(w.random.Int64N(int64(500 * time.Millisecond))))
+		if r.cmd.Process.Signal(syscall.SIGSTOP) == nil {
+			time.Sleep(3 * soakTTL)
+			_ = r.cmd.Process.Signal(syscall.SIGCONT)
+			w.s.pauses.Add(1)
+		}
+	}
+	res := w.s.result(r)
+	if res.code != done {
+		if !killed {
+			w.s.t.Errorf("backup: got exit code %d\n%s", res.code, res.err)
+		}
+		return
+	}
+	var report struct{ Archive struct{ ID string } }
+	must(w.s.t, json.Unmarshal([]byte(res.out), &report))
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.holds[report.Archive.ID] = want
+	w.s.backups.Add(1)
+}
