@@ -66,8 +66,12 @@ var arrows = map[string][]string{
 		"objects/pack", "pipeline/fileattr"},
 	"pipeline/content": {"index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
 
+	// The command line as pages, completions and short help.
+	"cmd/manual": {},
+
 	// What a person types. The only place that picks a store.
 	"cmd/cairn": {
+		"cmd/manual",
 		"backend",
 		"backend/local",
 		"backend/probe",
@@ -98,7 +102,7 @@ var arrows = map[string][]string{
 // rooms says which packages may use what others wrote: exactly these. Whoever
 // wants to replace a library reads here how far it reaches.
 var rooms = map[string][]string{
-	"github.com/alecthomas/kong":           {"cmd/cairn"},
+	"github.com/alecthomas/kong":           {"cmd/cairn", "cmd/manual"},
 	"github.com/dustin/go-humanize":        {"cmd/cairn"},
 	"github.com/ncruces/go-strftime":       {"cmd/cairn"},
 	"golang.org/x/term":                    {"cmd/cairn"},

@@ -208,6 +208,7 @@ type backupRun struct {
 	v        *session
 	progress *backup.Progress
 	begun    time.Time
+	expected uint64 // bytes: what the last archive of the same paths holds; 0: there is none
 }
 
 func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
@@ -227,6 +228,11 @@ func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 				g.term.warn("left out %s: it belongs to cairn itself", name(path))
 			}
 		},
+	}
+	for _, a := range v.Archives() {
+		if a.Kind == record.Full && a.Host == r.options.Archive.Host && a.Series == r.options.Archive.Series {
+			r.expected = a.Size
+		}
 	}
 	return r
 }
@@ -286,6 +292,7 @@ func (r *backupRun) line() string {
 	if seconds := elapsed.Seconds(); seconds > 1 {
 		line += fmt.Sprintf(", read %s/s", humanize.IBytes(uint64(float64(p.Read.Load())/seconds)))
 	}
+	line += remaining(p.Bytes.Load(), r.expected, elapsed)
 	if path := p.Current.Load(); path != nil {
 		line += "  " + name(*path)
 	}

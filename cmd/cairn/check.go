@@ -27,7 +27,12 @@ reading the whole repository.
 
 What is damaged, and which files that affects, is named. Nothing is changed in
 the repository; backups from this machine store again what the damaged packs
-held, where it is still to be had.`
+held, where it is still to be had.
+
+Examples:
+
+    cairn check
+    cairn check --read-data`
 }
 
 // Run implements the verb.

@@ -32,7 +32,12 @@ under way may still count on it. The next run after that deletes it.
 --now deletes it at once. That is refused while anybody writes to the repository
 or waits for it. A backup that has not got that far yet, or that was interrupted
 by a sleeping machine, may then have to read files again; a restore or check
-under way looks again for what was moved. Nothing that is needed is deleted.`
+under way looks again for what was moved. Nothing that is needed is deleted.
+
+Examples:
+
+    cairn compact --dry-run
+    cairn compact`
 }
 
 // Run implements the verb.

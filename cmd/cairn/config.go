@@ -21,6 +21,14 @@ type configGetCmd struct {
 	Name string `arg:"" optional:"" help:"The setting (default: all)."`
 }
 
+// Help implements kong's longer help.
+func (configGetCmd) Help() string {
+	return `Examples:
+
+    cairn config get
+    cairn config get writers`
+}
+
 type settingJSON struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`
@@ -72,6 +80,13 @@ func (c *configGetCmd) Run(ctx context.Context, g *globals) (err error) {
 type configSetCmd struct {
 	Name  string `arg:"" help:"The setting."`
 	Value string `arg:"" help:"Its new value."`
+}
+
+// Help implements kong's longer help.
+func (configSetCmd) Help() string {
+	return `Examples:
+
+    cairn config set writers parallel`
 }
 
 // Run implements the verb.

@@ -21,7 +21,12 @@ func (deleteCmd) Help() string {
 	return `Removes archives from the repository, for good. Checkpoints of interrupted
 backups can be named like any archive (cairn list --all shows them).
 
-What only they needed stays in the store until cairn compact frees it.`
+What only they needed stays in the store until cairn compact frees it.
+
+Examples:
+
+    cairn delete --dry-run 2ba46ab5
+    cairn delete mail-2026-01-31T22:00:00`
 }
 
 // Run implements the verb.

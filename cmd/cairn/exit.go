@@ -137,9 +137,6 @@ func (t *terminal) end(err error) int {
 			break
 		}
 	}
-	if hint != "" {
-		hint = "\n       " + hint
-	}
-	fmt.Fprintf(t.err, "cairn: %v%s\n", err, hint)
+	t.say(messageJSON{Level: "error", Text: err.Error(), Hint: hint, Code: code})
 	return code
 }

@@ -13,6 +13,16 @@ import (
 // infoCmd describes the repository or an archive.
 type infoCmd struct {
 	Archive string `arg:"" optional:"" help:"An archive: latest, a name, or the beginning of an id."`
+
+	narrowing
+}
+
+// Help implements kong's longer help.
+func (infoCmd) Help() string {
+	return `Examples:
+
+    cairn info
+    cairn info latest --host mail`
 }
 
 // Run implements the verb.
@@ -34,7 +44,7 @@ func (c *infoCmd) Run(ctx context.Context, g *globals) (err error) {
 }
 
 func (c *infoCmd) archive(g *globals, v *session) error {
-	a, err := v.Find(c.Archive)
+	a, err := repository.FindAmong(c.keep(v.Archives()), c.Archive)
 	if err != nil {
 		return err
 	}
@@ -49,6 +59,7 @@ type infoJSON struct {
 	Generation uint64    `json:"generation"`
 	Archives   int       `json:"archives"`
 	Packs      int       `json:"packs"`
+	Size       uint64    `json:"size"`
 	DataBytes  uint64    `json:"data_bytes"`
 	MetaBytes  uint64    `json:"metadata_bytes"`
 	ChunkUnit  uint32    `json:"chunk_unit"`
@@ -62,6 +73,9 @@ func repositoryInfo(g *globals, v *session) error {
 		Cipher: v.Config.AEAD.String(), Generation: state.Generation,
 		Archives: len(state.Archives), Packs: len(state.Packs), ChunkUnit: v.Config.ChunkUnit,
 		Cache: v.places.cache,
+	}
+	for i := range state.Archives {
+		j.Size += state.Archives[i].Size
 	}
 	for _, p := range state.Packs {
 		if p.Kind == objects.Meta {
@@ -78,7 +92,7 @@ func repositoryInfo(g *globals, v *session) error {
 	fmt.Fprintf(w, "id\t%s\n", j.ID)
 	fmt.Fprintf(w, "created\t%s\n", j.Created.Local().Format("2006-01-02 15:04:05"))
 	fmt.Fprintf(w, "cipher\t%s\n", j.Cipher)
-	fmt.Fprintf(w, "archives\t%d\n", j.Archives)
+	fmt.Fprintf(w, "archives\t%d, of %s together\n", j.Archives, size(j.Size))
 	fmt.Fprintf(w, "commits\t%d\n", j.Generation)
 	fmt.Fprintf(w, "stored\t%s in %d packs (%s of it metadata)\n", size(j.DataBytes+j.MetaBytes), j.Packs, size(j.MetaBytes))
 	fmt.Fprintf(w, "chunks\t%s on average\n", size(uint64(j.ChunkUnit)))

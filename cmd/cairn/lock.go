@@ -30,7 +30,12 @@ host whose process is gone is taken over at once. So a lock that a crash has lef
 needs no care.
 
 Clocks of different hosts are never compared: SILENT counts from when this
-command began to look. Use --watch to look for a while.`
+command began to look. Use --watch to look for a while.
+
+Examples:
+
+    cairn lock show
+    cairn lock show --watch 5m`
 }
 
 type standingJSON struct {
@@ -148,7 +153,12 @@ one that waits (see cairn lock show).
 
 It does no harm either. A backup that is alive after all loses nothing: it
 notices that its turn is over, waits for another one and goes on. Only
-cairn with-lock ends, and with it the command that it runs.`
+cairn with-lock ends, and with it the command that it runs.
+
+Examples:
+
+    cairn lock break
+    cairn lock break --yes`
 }
 
 // Run implements the verb.

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cairn/objects/archive"
@@ -18,41 +21,111 @@ import (
 // lsCmd lists what is in an archive.
 type lsCmd struct {
 	Archive string `arg:"" help:"The archive: latest, a name, or the beginning of an id."`
-	Path    string `arg:"" optional:"" help:"Only this file or directory and what is below it."`
+	Below   string `arg:"" optional:"" name:"path" help:"Only this file or directory and what is below it."`
 	Long    bool   `short:"l" help:"Also show type, mode, owner, size and time, and below them ACLs, flags and the names of extended attributes."`
+	Depth   int    `placeholder:"N" help:"Go no further down than N levels below the path; 1 is what is in it."`
+	Sort    string `enum:"path,name,size,time" default:"path" placeholder:"BY" help:"path, name, size (largest first), or time (newest first); all but path keep the whole list in memory."`
+
+	narrowing
+}
+
+// Help implements kong's longer help.
+func (lsCmd) Help() string {
+	return `Examples:
+
+    cairn ls latest
+    cairn ls -l latest /etc --depth 1
+    cairn ls -l latest --sort size | head`
 }
 
 // Run implements the verb.
 func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
-	v, a, err := g.openArchive(ctx, c.Archive)
+	v, a, err := g.openOneOf(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}
 	defer v.close(&err)
 	reader := archive.NewReader(a.Root(), v.NewMetaReader().Fetch(ctx))
 	out := bufio.NewWriter(g.term.out)
-	below, err := findPath(reader, &a, c.Path)
+	below, err := findPath(reader, &a, c.Below)
 	if err != nil {
 		return err
 	}
-	for e, err := range reader.From(below) {
+	for e, err := range c.sorted(c.within(ctx, reader, below)) {
 		if err != nil {
 			return errors.Join(out.Flush(), err)
 		}
-		if below != "" && e.Path != below && !strings.HasPrefix(e.Path, below+"/") {
-			break
-		}
 		if err := c.print(g, out, e); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 	if err := out.Flush(); err != nil {
 		return err
 	}
 	return ended(v.warnings())
+}
+
+// within yields below, unless it is empty, and what lies under it as deep as
+// asked for. An entry is valid until the next one.
+func (c *lsCmd) within(ctx context.Context, reader *archive.Reader, below string) iter.Seq2[*archive.Entry, error] {
+	return func(yield func(*archive.Entry, error) bool) {
+		for e, err := range reader.From(below) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			rest := e.Path
+			if below != "" {
+				under, ok := strings.CutPrefix(e.Path, below)
+				if !ok || under != "" && under[0] != '/' {
+					return
+				}
+				rest = strings.TrimPrefix(under, "/")
+			}
+			if c.Depth > 0 && rest != "" && strings.Count(rest, "/") >= c.Depth {
+				continue
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// sorted yields entries in the order that was asked for.
+func (c *lsCmd) sorted(entries iter.Seq2[*archive.Entry, error]) iter.Seq2[*archive.Entry, error] {
+	if c.Sort == "path" {
+		return entries
+	}
+	return func(yield func(*archive.Entry, error) bool) {
+		var all []*archive.Entry
+		for e, err := range entries {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			all = append(all, e.Clone())
+		}
+		slices.SortStableFunc(all, c.compare)
+		for _, e := range all {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (c *lsCmd) compare(a, b *archive.Entry) int {
+	switch c.Sort {
+	case "size":
+		return cmp.Compare(b.Size, a.Size)
+	case "time":
+		return b.ModTime.Time().Compare(a.ModTime.Time())
+	}
+	return cmp.Compare(path.Base(a.Path), path.Base(b.Path))
 }
 
 // findPath returns the path in the archive that a person means: one of the

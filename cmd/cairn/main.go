@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"cairn/cmd/manual"
 )
 
 // cli is the command line: flags that every verb has, and the verbs.
@@ -22,7 +24,7 @@ type cli struct {
 	PassphraseFile string `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
 	LockWait       wait   `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
 	AcceptRollback bool   `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
-	JSON           bool   `name:"json" help:"Print results as JSON."`
+	JSON           bool   `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
 	TestTTL        wait   `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
 	Quiet          bool   `short:"q" help:"Print nothing but results, warnings and errors."`
 
@@ -38,11 +40,14 @@ type cli struct {
 	Lock     lockCmd     `cmd:"" help:"Show who writes to the repository, or take the lock away."`
 	WithLock withLockCmd `cmd:"" help:"Run a command while nobody writes to the repository."`
 	Config   configCmd   `cmd:"" help:"Show or change the settings of the repository."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Cat catCmd `cmd:"" help:"Print a file of an archive."`
 
 	RebuildHead rebuildHeadCmd `cmd:"" help:"Make the head of a repository anew that has lost it."`
+
+	Man        manCmd        `cmd:"" help:"Write the manual pages."`
+	Completion completionCmd `cmd:"" help:"Write completions for a shell."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 const description = `Encrypted, deduplicating backups.
@@ -70,18 +75,12 @@ func run(args []string) int {
 	}
 	t := newTerminal()
 	c := new(cli)
-	parser, err := kong.New(c,
-		kong.Name("cairn"), kong.Description(description), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Writers(os.Stdout, os.Stderr),
-	)
-	if err != nil {
-		panic(err) // the model above is wrong
-	}
+	parser := newParser(c)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
+	t.asJSON = c.JSON
 	if err != nil {
 		return t.end(usage(err))
 	}
@@ -90,6 +89,19 @@ func run(args []string) int {
 	g := &globals{cli: c, term: t}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return t.end(interrupted(ctx, parsed.Run(g)))
+}
+
+// newParser returns what parses command lines into c.
+func newParser(c *cli) *kong.Kong {
+	parser, err := kong.New(c,
+		kong.Name("cairn"), kong.Description(description), kong.UsageOnError(),
+		kong.Help(manual.Help), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: manual.Width}),
+		kong.Writers(os.Stdout, os.Stderr),
+	)
+	if err != nil {
+		panic(err) // the model above is wrong
+	}
+	return parser
 }
 
 // interruptible returns a context that SIGINT and SIGTERM end. A second one

@@ -25,7 +25,11 @@ there. This puts it together again from the commits. It asks first, and says wha
 cannot be brought back.
 
 If there is a copy of the repository, put its head back instead only if the copy
-is as new as the rest.`
+is as new as the rest.
+
+Examples:
+
+    cairn rebuild-head`
 }
 
 // Run implements the verb.

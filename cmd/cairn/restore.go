@@ -34,6 +34,7 @@ type restoreCmd struct {
 	NoFlags         bool `help:"Do not restore file flags: immutable, append-only, no dump."`
 
 	picking
+	narrowing
 }
 
 // Help implements kong's longer help.
@@ -54,7 +55,7 @@ func (c *restoreCmd) Run(ctx context.Context, g *globals) (err error) {
 	if c.StripComponents < 0 {
 		return usage(errors.New("--strip-components: how many cannot be below 0"))
 	}
-	v, a, err := g.openArchive(ctx, c.Archive)
+	v, a, err := g.openOneOf(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}
@@ -125,7 +126,8 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	progress, begun := new(restore.Progress), time.Now()
 	stop := g.term.follow(g.cli.Quiet, func() string {
 		return fmt.Sprintf("%s  %s of %s, %s of %s", time.Since(begun).Round(time.Second),
-			count(progress.Files.Load(), "file"), count(a.Files, "file"), size(progress.Bytes.Load()), size(a.Size))
+			count(progress.Files.Load(), "file"), count(a.Files, "file"), size(progress.Bytes.Load()), size(a.Size)) +
+			remaining(progress.Bytes.Load(), a.Size, time.Since(begun))
 	})
 	meta := v.NewMetaReader()
 	o := c.options(v, a, wanted)

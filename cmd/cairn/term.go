@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -23,25 +25,75 @@ type terminal struct {
 	out, err io.Writer
 	live     bool // err is a terminal
 	outIsTTY bool
+	colour   bool // err takes colours
+	asJSON   bool // messages are JSON, too; set before any
 
 	mu    sync.Mutex
 	drawn bool // a live line stands on the terminal; guarded by mu
 }
 
 func newTerminal() *terminal {
+	live := term.IsTerminal(int(os.Stderr.Fd()))
 	return &terminal{
 		out: os.Stdout, err: os.Stderr,
-		live:     term.IsTerminal(int(os.Stderr.Fd())),
+		live:     live,
 		outIsTTY: term.IsTerminal(int(os.Stdout.Fd())),
+		colour:   live && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 }
 
-// warn prints one line that begins with the program's name.
+// A messageJSON is what is said beside the results, with --json.
+type messageJSON struct {
+	Level string `json:"level"` // note, warning, or error
+	Text  string `json:"message"`
+	Hint  string `json:"hint,omitempty"` // what to do next
+	Code  int    `json:"code,omitempty"` // the exit code, of an error
+}
+
+const warning = "warning: "
+
+// warn prints one line that begins with the program's name. One that begins
+// with "warning: " counts as a warning, others only tell.
 func (t *terminal) warn(format string, args ...any) {
+	m := messageJSON{Level: "note", Text: fmt.Sprintf(format, args...)}
+	if text, ok := strings.CutPrefix(m.Text, warning); ok {
+		m.Level, m.Text = "warning", text
+	}
+	t.say(m)
+}
+
+// say prints a message, in colour where that helps to find it.
+func (t *terminal) say(m messageJSON) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.erase()
-	fmt.Fprintf(t.err, "cairn: "+format+"\n", args...)
+	if t.asJSON {
+		_ = writeJSON(t.err, m) // there is nowhere to say that it could not be said
+		return
+	}
+	front, end := "", ""
+	switch m.Level {
+	case "warning":
+		front, end = t.paint("33", warning)
+	case "error":
+		front, end = t.paint("31", "")
+	}
+	fmt.Fprintf(t.err, "cairn: %s%s%s\n", front, m.Text, end)
+	if m.Hint != "" {
+		fmt.Fprintf(t.err, "       %s\n", m.Hint)
+	}
+}
+
+// paint returns what stands before and after a text to be shown in a colour: the
+// label alone, if there is one.
+func (t *terminal) paint(colour, label string) (front, end string) {
+	switch {
+	case !t.colour:
+		return label, ""
+	case label != "":
+		return "\x1b[" + colour + "m" + label + "\x1b[0m", ""
+	}
+	return "\x1b[" + colour + "m", "\x1b[0m"
 }
 
 // erase removes the live line. It needs mu.
@@ -82,20 +134,25 @@ func clip(line string, width int) string {
 }
 
 // follow calls draw a few times a second and shows what it returns, until the
-// function that follow returns is called.
+// function that follow returns is called. Where nobody watches, or wants to, it
+// is shown once for every SIGUSR1.
 func (t *terminal) follow(quiet bool, draw func() string) (stop func()) {
-	if quiet || !t.live {
-		return func() {}
+	tick := time.NewTicker(200 * time.Millisecond)
+	drawing := tick.C
+	if !t.live || quiet || t.asJSON {
+		drawing = nil
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		tick := time.NewTicker(200 * time.Millisecond)
-		defer tick.Stop()
 		for {
 			select {
-			case <-tick.C:
+			case <-drawing:
 				t.status(draw())
+			case <-asked:
+				t.warn("%s", draw())
 			case <-done:
 				t.clear()
 				return
@@ -103,9 +160,23 @@ func (t *terminal) follow(quiet bool, draw func() string) (stop func()) {
 		}
 	})
 	return func() {
+		tick.Stop()
+		signal.Stop(asked)
 		close(done)
 		group.Wait()
 	}
+}
+
+// remaining returns how much is done of what there is to do, and how long the
+// rest will take at the same rate: ", 40%, 2m10s left". It is empty where that
+// cannot be told.
+func remaining(done, total uint64, elapsed time.Duration) string {
+	if done == 0 || done >= total || elapsed < time.Second {
+		return ""
+	}
+	share := float64(done) / float64(total)
+	left := time.Duration(float64(elapsed) * (1 - share) / share)
+	return fmt.Sprintf(", %.0f%%, %s left", 100*share, left.Round(time.Second))
 }
 
 // json prints one value as one line.

@@ -9,6 +9,14 @@ import (
 // versionCmd prints what this program is.
 type versionCmd struct{}
 
+// Help implements kong's longer help.
+func (versionCmd) Help() string {
+	return `Examples:
+
+    cairn version
+    cairn version --json`
+}
+
 // Run implements the verb.
 func (versionCmd) Run(g *globals) error {
 	if g.cli.JSON {

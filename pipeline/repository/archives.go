@@ -42,8 +42,11 @@ func (r *Repository) Archives() []Archive {
 
 // Find returns the archive that ref names: "latest" for the newest full one,
 // a name, or the beginning of an id.
-func (r *Repository) Find(ref string) (Archive, error) {
-	all := r.Archives()
+func (r *Repository) Find(ref string) (Archive, error) { return FindAmong(r.Archives(), ref) }
+
+// FindAmong is Find for some of the archives only, which it neither keeps nor
+// changes.
+func FindAmong(all []Archive, ref string) (Archive, error) {
 	if ref == "latest" {
 		return latest(all)
 	}
