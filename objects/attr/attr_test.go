@@ -27,7 +27,7 @@ func TestFlagBits(t *testing.T) {
 		if bits, foreign := c.to(f); bits != c.kept || foreign != 0 {
 			t.Errorf("%s: got bits %#x and foreign %s, want %#x", c.name, bits, foreign, c.kept)
 		}
-		if bits, foreign := c.to(flagsEnd | flagsEnd - 1); bits != c.kept || foreign != (flagsEnd|flagsEnd-1)&^c.has {
+		if bits, foreign := c.to(flagsEnd | (flagsEnd - 1)); bits != c.kept || foreign != (flagsEnd|(flagsEnd-1))&^c.has {
 			t.Errorf("%s: got bits %#x and foreign %s of all flags", c.name, bits, foreign)
 		}
 	}
