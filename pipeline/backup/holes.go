@@ -5,6 +5,9 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"cairn/pipeline/fileattr"
+	"cairn/pipeline/walk"
 )
 
 // nextData returns the next stretch of data at or after at: where it begins
@@ -27,8 +30,14 @@ func nextData(f *os.File, at, size int64) (from, to int64, err error) {
 	return min(from, size), min(to, size), err
 }
 
-// hasHole reports whether a file has a hole. What its stat says of blocks does
-// not tell: they may hold attributes.
+// hidesHoles reports whether a file that does not look sparse may have holes all
+// the same: its blocks may hold attributes, or what was allocated ahead.
+func hidesHoles(st *walk.Stat, set fileattr.Set) bool {
+	const block = 4096
+	return len(set.Xattrs)+len(set.ACLs) > 0 || st.Blocks*512 > (st.Size+block-1)/block*block
+}
+
+// hasHole reports whether a file has a hole.
 func hasHole(f *os.File, size int64) bool {
 	if size == 0 {
 		return false

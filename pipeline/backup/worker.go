@@ -102,8 +102,8 @@ func (w *worker) small(ctx context.Context, s *slot, src *source, o *opened) err
 		return nil
 	}
 	f, before := o.file, o.stat
-	if before.Size > smallFile || hasHole(f, before.Size) {
-		s.grown = true // or has holes that its stat does not show: the assembly has it read as a big one
+	if before.Size > smallFile {
+		s.grown = true // since the scan: the assembly has it read as a big one
 		return nil
 	}
 	for attempt := 0; ; attempt++ {
@@ -124,6 +124,10 @@ func (w *worker) small(ctx context.Context, s *slot, src *source, o *opened) err
 		data = data[:min(int64(len(data)), before.Size)]
 		before.Size = int64(len(data))
 		set, errs := walk.FileAttributes(f, &before, w.r.o.Labels)
+		if hidesHoles(&before, set) && hasHole(f, before.Size) {
+			s.grown = true // as it were
+			return nil
+		}
 		xattrs, attrs, err := w.r.attributes(ctx, s.path, set, errs)
 		if err != nil {
 			return err

@@ -34,11 +34,11 @@ func (it *Item) open() (int, Stat, error) {
 func openFile(directory int, name string) (int, Stat, error) {
 	// Without O_NONBLOCK a fifo that took the file's place would block for ever.
 	const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, err := openAt(directory, name, flags)
+	fd, used, err := openWith(directory, name, flags)
 	if errors.Is(err, unix.EAGAIN) {
 		// Somebody holds a lease, as file servers do: wait until it is given
 		// back. It was a regular file a moment ago: others have no leases.
-		fd, err = openAt(directory, name, flags&^unix.O_NONBLOCK)
+		fd, used, err = openWith(directory, name, flags&^unix.O_NONBLOCK)
 	}
 	if err != nil {
 		return -1, Stat{}, err
@@ -48,7 +48,8 @@ func openFile(directory int, name string) (int, Stat, error) {
 		err = ErrReplaced
 	}
 	if err == nil {
-		err = unix.SetNonblock(fd, false) // it is no concern of os.File's poller
+		// It is no concern of os.File's poller.
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, used&^unix.O_NONBLOCK)
 	}
 	if err != nil {
 		closeDescriptor(fd)
@@ -125,6 +126,12 @@ func openDirectory(parent int, name string, follow bool) (int, error) {
 // openAt opens name in the directory, if allowed without touching the access
 // time.
 func openAt(directory int, name string, flags int) (int, error) {
+	fd, _, err := openWith(directory, name, flags)
+	return fd, err
+}
+
+// openWith is openAt, and returns the flags that it opened with.
+func openWith(directory int, name string, flags int) (fd, used int, err error) {
 	flags |= unix.O_CLOEXEC
 	atime := noAtime
 	for {
@@ -134,7 +141,7 @@ func openAt(directory int, name string, flags int) (int, error) {
 		case atime != 0 && errors.Is(err, unix.EPERM):
 			atime = 0
 		default:
-			return fd, err
+			return fd, flags | atime, err
 		}
 	}
 }
