@@ -65,6 +65,15 @@ var arrows = map[string][]string{
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/attr", "objects/crypt",
 		"objects/pack", "pipeline/fileattr"},
 	"pipeline/content": {"index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
+	"pipeline/tarball": {"objects/archive", "objects/attr", "pipeline/content"},
+	"pipeline/mount": {
+		"objects",
+		"objects/archive",
+		"objects/attr",
+		"objects/crypt",
+		"objects/record",
+		"pipeline/content",
+	},
 
 	// The command line as pages, completions and short help.
 	"cmd/manual": {},
@@ -90,11 +99,13 @@ var arrows = map[string][]string{
 		"pipeline/compact",
 		"pipeline/content",
 		"pipeline/fileattr",
+		"pipeline/mount",
 		"pipeline/packer",
 		"pipeline/pattern",
 		"pipeline/repository",
 		"pipeline/restore",
 		"pipeline/selection",
+		"pipeline/tarball",
 		"pipeline/walk",
 	},
 }
@@ -113,7 +124,7 @@ var rooms = map[string][]string{
 	"golang.org/x/crypto/ssh":              {"backend/sftp"},
 	"golang.org/x/crypto/ssh/agent":        {"backend/sftp"},
 	"golang.org/x/crypto/ssh/knownhosts":   {"backend/sftp"},
-	"github.com/klauspost/compress/zstd":   {"objects/pack", "objects/record"},
+	"github.com/klauspost/compress/zstd":   {"objects/pack", "objects/record", "pipeline/tarball"},
 	"github.com/klauspost/cpuid/v2":        {"objects/chunker", "objects/crypt"},
 	"golang.org/x/crypto/argon2":           {"objects/crypt"},
 	"golang.org/x/crypto/chacha20poly1305": {"objects/crypt"},
@@ -126,11 +137,22 @@ var rooms = map[string][]string{
 		"pipeline/check",
 		"pipeline/compact",
 		"pipeline/content",
+		"pipeline/mount",
 		"pipeline/packer",
 		"pipeline/repository",
 		"pipeline/restore",
 	},
-	"golang.org/x/sys/unix": {"backend/local", "index", "locking", "pipeline/backup", "pipeline/fileattr", "pipeline/restore", "pipeline/walk"},
+	"golang.org/x/sys/unix": {
+		"backend/local",
+		"cmd/cairn",
+		"index",
+		"locking",
+		"pipeline/backup",
+		"pipeline/fileattr",
+		"pipeline/mount",
+		"pipeline/restore",
+		"pipeline/walk",
+	},
 
 	"github.com/aws/aws-sdk-go-v2/aws":             {"backend/s3"},
 	"github.com/aws/aws-sdk-go-v2/config":          {"backend/s3"},
@@ -138,6 +160,8 @@ var rooms = map[string][]string{
 	"github.com/minio/minio-go/v7/pkg/credentials": {"backend/s3"},
 	"github.com/minio/minio-go/v7/pkg/encrypt":     {"backend/s3"},
 	"github.com/minio/minio-go/v7/pkg/s3utils":     {"backend/s3"},
+	"github.com/klauspost/compress/gzip":           {"pipeline/tarball"},
+	"github.com/hanwen/go-fuse/v2/fuse":            {"pipeline/mount"},
 }
 
 // noIO names packages of the standard library that reach outside the process:

@@ -45,6 +45,10 @@ type cli struct {
 
 	RebuildHead rebuildHeadCmd `cmd:"" help:"Make the head of a repository anew that has lost it."`
 
+	ExportTar exportTarCmd `cmd:"" help:"Write an archive as a tar file."`
+	Mount     mountCmd     `cmd:"" help:"Show an archive, or all of them, as directories."`
+	Umount    umountCmd    `cmd:"" help:"End what mount has begun."`
+
 	Man        manCmd        `cmd:"" help:"Write the manual pages."`
 	Completion completionCmd `cmd:"" help:"Write completions for a shell."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

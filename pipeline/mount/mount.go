@@ -1,0 +1,141 @@
+// Package mount shows archives as directories of the operating system.
+//
+// An archive never changes, so the kernel may keep whatever it was told. Nothing
+// is kept here for what it knows: the number of a node is that of its archive and
+// the rank of its entry there (archive.Reader.At), the place in a directory is
+// the rank of a child. Memory does not grow with the files that were looked at:
+// 32 MiB of file content, 24 MiB of metadata, a few readers and their frames;
+// and, once a hard link was looked at, up to 1 Mi sets of its archive.
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/errgroup"
+
+	"cairn/objects"
+	"cairn/objects/archive"
+	"cairn/objects/crypt"
+	"cairn/objects/record"
+	"cairn/pipeline/content"
+)
+
+// Archive is one that is shown.
+type Archive struct {
+	ID objects.ID
+	record.Archive
+	Root archive.Root
+}
+
+// Source is where archives come from. Chunks and Meta are called concurrently,
+// and what Meta returns only by one goroutine each.
+type Source struct {
+	Chunks content.Chunks
+	Keys   *crypt.Keys
+	Meta   func(ctx context.Context) archive.Get // returns a new reader of metadata chunks
+
+	// Archives returns those that there are now, in the order in which they were
+	// made. It is called one at a time.
+	Archives func(ctx context.Context) ([]Archive, error)
+}
+
+// Options say what is shown, and to whom.
+type Options struct {
+	Only       *Archive // nil: all archives, as host/series/time
+	AllowOther bool     // other users may look, as far as modes and owners let them
+	Now        func() time.Time
+	Warn       func(error) // what could not be shown; called concurrently
+}
+
+// Mounted is a directory that shows archives.
+type Mounted struct {
+	dir    string
+	server *fuse.Server
+	fs     *fileSystem
+	cancel context.CancelFunc
+}
+
+// readMost is how many bytes the kernel asks for at a time, at most.
+const readMost = 1 << 20
+
+// New shows archives at dir, which is there. They are read under ctx, but not
+// only until it ends. Wait must follow.
+func New(ctx context.Context, dir string, s Source, o Options) (*Mounted, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	fs := newFileSystem(ctx, s, o)
+	if o.Only == nil {
+		if err := fs.refresh(); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	options := fuse.MountOptions{
+		Name: "cairn", FsName: "cairn", AllowOther: o.AllowOther,
+		Options:  []string{"ro"},
+		MaxWrite: readMost, MaxReadAhead: readMost, MaxBackground: 32,
+		DirectMount: os.Geteuid() == 0,
+		Logger:      log.New(warner(o.Warn), "", 0),
+		EnableAcl:   o.AllowOther, // who may look is decided by the kernel then
+	}
+	if o.AllowOther {
+		options.Options = append(options.Options, "default_permissions")
+	}
+	server, err := fuse.NewServer(fs, dir, &options)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("mount at %s: %w", dir, err)
+	}
+	return &Mounted{dir: dir, server: server, fs: fs, cancel: cancel}, nil
+}
+
+// warner passes on what the library has to say.
+type warner func(error)
+
+func (w warner) Write(p []byte) (int, error) {
+	w(fmt.Errorf("%s", p))
+	return len(p), nil
+}
+
+// Wait serves the kernel until somebody unmounts the directory. When ctx ends it
+// is unmounted here; from those who still use it then it is taken away, and they
+// meet errors once the process has ended, which nobody waits for. Ready is called
+// when the directory can be used.
+func (m *Mounted) Wait(ctx context.Context, ready func() error) error {
+	defer m.fs.content.Close()
+	defer m.cancel()
+	served := make(chan struct{})
+	var group errgroup.Group
+	group.Go(func() error {
+		defer close(served)
+		m.server.Serve()
+		return nil
+	})
+	err := m.server.WaitMount()
+	if err == nil {
+		err = ready()
+	}
+	if err != nil {
+		return errors.Join(err, m.stop(served))
+	}
+	select {
+	case <-served:
+		return group.Wait()
+	case <-ctx.Done():
+		return m.stop(served)
+	}
+}
+
+// stop unmounts the directory.
+func (m *Mounted) stop(served <-chan struct{}) error {
+	if err := Unmount(m.dir); err != nil {
+		return detach(m.dir)
+	}
+	<-served
+	return nil
+}

@@ -1,0 +1,265 @@
+package test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A mounter is a box with an archive and a directory to mount at. Root mounts;
+// others are spared.
+type mounter struct {
+	*box
+	dir string
+}
+
+func newMounter(t *testing.T, fill func(src string)) *mounter {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root mounts without fusermount3")
+	}
+	m := &mounter{box: newBox(t)}
+	m.dir = filepath.Join(m.box.dir, "mnt")
+	must(t, os.Mkdir(m.dir, 0o755))
+	fill(m.src)
+	settle()
+	m.want(done, "init")
+	m.want(done, m.backupArgs()...)
+	t.Cleanup(func() { _ = unix.Unmount(m.dir, unix.MNT_DETACH) }) // if the test has not
+	return m
+}
+
+// sh runs a shell command in the box and returns what it printed.
+func (m *mounter) sh(command string) string {
+	m.t.Helper()
+	cmd := exec.Command("sh", "-euc", command)
+	cmd.Dir, cmd.Env = m.box.dir, append(os.Environ(), "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
+}
+
+// everything makes all kinds of files.
+func everything(t *testing.T) func(src string) {
+	return func(src string) {
+		t.Helper()
+		cmd := exec.Command("sh", "-euc", `
+mkdir -p sub/deeper empty-dir
+: >empty
+echo linked >link-a
+ln link-a sub/link-b
+ln link-a sub/link-c
+ln -s /nowhere/at/all symlink
+mkfifo -m 640 fifo
+mknod null c 1 3
+truncate -s 3M holes
+printf middle | dd of=holes bs=1 seek=1500000 conv=notrunc status=none
+truncate -s 1M only-a-hole
+head -c 5000000 /dev/urandom >large
+echo x >setuid; chmod 4711 setuid
+echo x >times; touch -d '1969-07-20 20:17:40.123456789' times
+echo x >attributes
+setfattr -n user.colour -v green attributes
+setfattr -n user.empty attributes
+setfattr -n user.a=b%c -v 'two
+lines' attributes
+setfacl -m u:nobody:rw,u:4242:r attributes
+setfacl -d -m g:daemon:rx sub
+echo x >"$(printf 'bad\377\nname')"
+echo x >käse
+chown 4711:4712 sub/link-b
+n=$(printf 'x%.0s' $(seq 120)); mkdir -p $n/$n; echo deep >$n/$n/$n
+for i in $(seq 400); do echo $i >sub/deeper/file-$i; done
+touch -d '2001-02-03 04:05:06.789012345' sub`)
+		cmd.Dir = src
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("make files: %v\n%s", err, out)
+		}
+	}
+}
+
+// A mounted archive is what was backed up, to every tool that looks.
+func TestMountedArchive(t *testing.T) {
+	t.Parallel()
+	m := newMounter(t, everything(t))
+	r := m.want(done, "mount", "latest", m.dir)
+	if !strings.Contains(r.out, "mounted at "+m.dir) {
+		t.Errorf("got %q, want where it is mounted", r.out)
+	}
+	if d := differences(describe(t, m.dir, owners), describe(t, m.src, owners)); d != "" {
+		t.Errorf("mounted and source differ:\n%s", d)
+	}
+	if got := m.sh("rsync -aHAX --checksum --dry-run --delete --itemize-changes src/ mnt/ | grep -v '^.d..t...... ./$' || true"); got != "" {
+		t.Errorf("to rsync they differ:\n%s", got)
+	}
+	m.sh("rm src/fifo src/null; diff -r --no-dereference src mnt | grep -v '^Only in mnt: \\(fifo\\|null\\)$' >differences || true; ! test -s differences")
+	m.sh("cd mnt && getfacl -p attributes sub >../acl-mnt && cd ../src && getfacl -p attributes sub >../acl-src && cmp ../acl-mnt ../acl-src")
+	m.holes()
+	for _, change := range []string{"echo x >mnt/new", "rm mnt/empty", "chmod 600 mnt/empty", "mkdir mnt/sub/d"} {
+		m.sh("! " + change + " 2>/dev/null")
+	}
+	if got := m.sh("ls mnt/nowhere 2>&1 || true"); !strings.Contains(got, "No such file") {
+		t.Errorf("got %q for a file that is not there", got)
+	}
+	m.want(done, "umount", m.dir)
+	if got := m.sh("ls -A mnt"); got != "" {
+		t.Errorf("after umount there is %q", got)
+	}
+}
+
+// holes wants seeks for data and holes to find them.
+func (m *mounter) holes() {
+	m.t.Helper()
+	f, err := os.Open(filepath.Join(m.dir, "holes"))
+	must(m.t, err)
+	defer f.Close()
+	data, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA)
+	if err != nil || data < 1_400_000 || data > 1_500_000 {
+		m.t.Errorf("SEEK_DATA: got %d, %v, want a little before 1500000", data, err)
+	}
+	hole, err := unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
+	if err != nil || hole < 1_500_006 || hole > 1_600_000 {
+		m.t.Errorf("SEEK_HOLE: got %d, %v, want a little behind 1500006", hole, err)
+	}
+	if _, err := unix.Seek(int(f.Fd()), hole, unix.SEEK_DATA); err != unix.ENXIO {
+		m.t.Errorf("SEEK_DATA in the last hole: got %v, want ENXIO", err)
+	}
+	if kib := m.sh("du -k mnt/holes | cut -f 1"); len(strings.TrimSpace(kib)) > 2 {
+		m.t.Errorf("the file with holes takes %s KiB", kib)
+	}
+}
+
+// A mounted repository shows all archives, and new ones when they come.
+func TestMountedRepository(t *testing.T) {
+	t.Parallel()
+	m := newMounter(t, func(src string) { write(t, filepath.Join(src, "letter"), []byte("one\n")) })
+	m.want(done, "mount", m.dir)
+	latest, err := filepath.Glob(filepath.Join(m.dir, "*", "*", "latest"))
+	must(t, err)
+	if len(latest) != 1 {
+		t.Fatalf("got %q, want one link to what is latest", latest)
+	}
+	read := func() string {
+		p, err := os.ReadFile(filepath.Join(latest[0], "letter"))
+		must(t, err)
+		return string(p)
+	}
+	if got := read(); got != "one\n" {
+		t.Errorf("got %q", got)
+	}
+	write(t, filepath.Join(m.src, "letter"), []byte("two\n"))
+	m.want(done, m.backupArgs()...)
+	for deadline := time.Now().Add(time.Minute); read() != "two\n"; time.Sleep(100 * time.Millisecond) { // the kernel forgets by its own clock
+		if time.Now().After(deadline) {
+			t.Fatal("the new archive does not show")
+		}
+	}
+	if n := strings.Count(m.sh("ls "+filepath.Dir(latest[0])), "\n"); n != 3 {
+		t.Errorf("got %d names, want two archives and the link", n)
+	}
+	m.want(done, "umount", m.dir)
+}
+
+// In the foreground, an interrupt unmounts, even if somebody uses the directory.
+func TestMountInTheForeground(t *testing.T) {
+	t.Parallel()
+	m := newMounter(t, everything(t))
+	cmd := m.command("mount", "--foreground", "latest", m.dir)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	must(t, cmd.Start())
+	defer cmd.Process.Kill()
+	line := make([]byte, 1000)
+	if n, err := out.Read(line); err != nil || !bytes.Contains(line[:n], []byte("mounted at")) {
+		t.Fatalf("got %q, %v\n%s", line[:n], err, &stderr)
+	}
+	f, err := os.Open(filepath.Join(m.dir, "large"))
+	must(t, err)
+	defer f.Close()
+	busy := m.run("umount", m.dir)
+	if busy.code != failed || !strings.Contains(busy.err, "somebody uses it") {
+		t.Errorf("umount while it is used: got exit code %d, %q", busy.code, busy.err)
+	}
+	must(t, cmd.Process.Signal(syscall.SIGINT))
+	if code := exitCode(t, cmd.Wait()); code != interrupted && code != done {
+		t.Errorf("got exit code %d\n%s", code, &stderr)
+	}
+	if got := m.sh("ls -A mnt"); got != "" {
+		t.Errorf("after the interrupt there is %q", got)
+	}
+}
+
+// What cannot be read is an I/O error, and the rest can be.
+func TestMountedDamage(t *testing.T) {
+	t.Parallel()
+	m := newMounter(t, func(src string) {
+		write(t, filepath.Join(src, "large"), bytes.Repeat([]byte("so it goes\n"), 200_000))
+		write(t, filepath.Join(src, "small"), []byte("whole\n"))
+	})
+	m.want(done, "mount", "latest", m.dir)
+	packs, err := filepath.Glob(filepath.Join(m.repo, "packs", "*", "*"))
+	must(t, err)
+	for _, pack := range packs {
+		info, err := os.Stat(pack)
+		must(t, err)
+		p, err := os.ReadFile(pack)
+		must(t, err)
+		if len(p) > 9000 { // the one of data
+			p[info.Size()*3/4] ^= 1
+			p[info.Size()/2] ^= 1
+			must(t, os.Remove(pack), os.WriteFile(pack, p, 0o600))
+		}
+	}
+	if _, err := os.ReadFile(filepath.Join(m.dir, "small")); err != nil {
+		t.Errorf("a file that is whole: %v", err)
+	}
+	m.want(done, "umount", m.dir)
+}
+
+// The memory of a mount does not grow with the files that were looked at.
+func TestMountTakesLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes many files")
+	}
+	t.Parallel()
+	m := newMounter(t, func(src string) {
+		for i := range 100 {
+			dir := filepath.Join(src, strconv.Itoa(i))
+			must(t, os.Mkdir(dir, 0o755))
+			for j := range 100 {
+				must(t, os.WriteFile(filepath.Join(dir, strconv.Itoa(j)), []byte(strconv.Itoa(i*j)), 0o644))
+			}
+		}
+	})
+	cmd := m.command("mount", "--foreground", "latest", m.dir)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer cmd.Process.Kill()
+	_, err = out.Read(make([]byte, 100))
+	must(t, err)
+	if got := strings.TrimSpace(m.sh("find mnt -type f -printf '%s\\n' | wc -l")); got != "10000" {
+		t.Errorf("find: got %s files, want 10000", got)
+	}
+	m.sh("cat mnt/*/* | cksum >a; cat src/*/* | cksum >b; cmp a b")
+	status := m.sh("grep VmHWM /proc/" + strconv.Itoa(cmd.Process.Pid) + "/status")
+	kib, err := strconv.Atoi(strings.Fields(status)[1])
+	must(t, err)
+	if kib > 200_000 {
+		t.Errorf("the mount took %d KiB, want less than 200000", kib)
+	}
+	m.want(done, "umount", m.dir)
+	_ = cmd.Wait()
+}
