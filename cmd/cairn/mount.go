@@ -147,6 +147,13 @@ type umountCmd struct {
 	Dir string `arg:"" type:"path" help:"The directory."`
 }
 
+// Help implements kong's longer help.
+func (umountCmd) Help() string {
+	return `Examples:
+
+    cairn umount /mnt/cairn`
+}
+
 // Run implements the verb.
 func (c *umountCmd) Run() error {
 	if err := mount.Unmount(c.Dir); err != nil {
