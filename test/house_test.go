@@ -156,6 +156,7 @@ var rooms = map[string][]string{
 
 	"github.com/aws/aws-sdk-go-v2/aws":             {"backend/s3"},
 	"github.com/aws/aws-sdk-go-v2/config":          {"backend/s3"},
+	"github.com/aws/smithy-go/logging":             {"backend/s3"},
 	"github.com/minio/minio-go/v7":                 {"backend/s3"},
 	"github.com/minio/minio-go/v7/pkg/credentials": {"backend/s3"},
 	"github.com/minio/minio-go/v7/pkg/encrypt":     {"backend/s3"},

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"cairn/test/servers"
 )
 
 // TestScript runs the scripts of testdata/script. They are written to be read:
@@ -48,6 +52,8 @@ func TestScript(t *testing.T) {
 			"firstid":  cmdFirstID,
 			"pause":    cmdPause,
 			"unpause":  cmdUnpause,
+			"minio":    cmdMinIO,
+			"policy":   cmdPolicy,
 		},
 	})
 }
@@ -175,6 +181,49 @@ func cmdFirstID(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	id, _, _ := strings.Cut(lines[1], " ")
 	ts.Setenv("ID", id)
+}
+
+// cmdMinIO: "minio" starts MinIO, and sets the keys for it, and $S3 to the URL of
+// a bucket that nobody else uses and that is not there yet. "minio forgetful" is
+// the same behind a proxy that makes it ignore conditions.
+func cmdMinIO(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 || len(args) == 1 && args[0] != "forgetful" {
+		ts.Fatalf("usage: minio [forgetful]")
+	}
+	s, err := servers.StartMinIO()
+	ts.Check(err)
+	host := s.Endpoint
+	if len(args) == 1 {
+		proxy := s.Forget()
+		ts.Defer(proxy.Close)
+		host = proxy.Listener.Addr().String()
+	}
+	ts.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
+	ts.Setenv("BUCKET", "script-"+strings.ToLower(rand.Text()))
+	ts.Setenv("S3", fmt.Sprintf("s3+http://%s/%s", host, ts.Getenv("BUCKET")))
+}
+
+// cmdPolicy: "policy" sets keys that may do what README.md says is needed for a
+// repository at $S3/cairn, and nothing else.
+func cmdPolicy(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: policy")
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	ts.Check(err)
+	_, after, _ := strings.Cut(string(readme), "<!-- policy -->\n```json\n")
+	policy, _, found := strings.Cut(after, "```")
+	if !found {
+		ts.Fatalf("README.md has no policy")
+	}
+	s, err := servers.StartMinIO()
+	ts.Check(err)
+	keys, err := s.Keys(context.Background(), strings.ReplaceAll(policy, "my-bucket", ts.Getenv("BUCKET")))
+	ts.Check(err)
+	ts.Setenv("AWS_ACCESS_KEY_ID", keys.AccessKeyID)
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", keys.SecretAccessKey)
+	ts.Setenv("AWS_SESSION_TOKEN", keys.SessionToken)
 }
 
 // cmdPause: "pause REPO args..." starts cairn and stops it, alive, once it has

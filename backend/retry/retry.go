@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -17,6 +18,10 @@ import (
 type Options struct {
 	// Patience bounds how long one call is repeated; 0 means 15 minutes.
 	Patience time.Duration
+	// Peer, unless nil, is who is called. Until it has answered once, whatever it
+	// said, a call is repeated for Greeting only; 0 means 20 seconds.
+	Peer     *Peer
+	Greeting time.Duration
 	// FirstWait is the mean wait before the second attempt; every further one
 	// is half as long again, up to MaxWait. 0 means 500 milliseconds.
 	FirstWait time.Duration
@@ -25,6 +30,26 @@ type Options struct {
 	// Notify, unless nil, is called before each wait, concurrently by
 	// concurrent calls.
 	Notify func(Wait)
+}
+
+// A Peer remembers whether a store has ever answered: an address that nobody
+// answers at is rather a mistake than an outage, and no reason to wait for long.
+// The zero value has not met it. Everything that stands on one store shares one.
+type Peer struct{ answered atomic.Bool }
+
+// patience returns how long a call is repeated.
+func (o Options) patience() time.Duration {
+	if o.Peer == nil || o.Peer.answered.Load() {
+		return o.Patience
+	}
+	return min(o.Greeting, o.Patience)
+}
+
+// answer takes note of what an attempt ended in.
+func (o Options) answer(err error) {
+	if o.Peer != nil && (err == nil || backend.Permanent(err)) {
+		o.Peer.answered.Store(true)
+	}
 }
 
 // Wait describes what a call is about to wait for.
@@ -153,6 +178,9 @@ func (o Options) withDefaults() Options {
 	if o.Patience == 0 {
 		o.Patience = 15 * time.Minute
 	}
+	if o.Greeting == 0 {
+		o.Greeting = 20 * time.Second
+	}
 	if o.FirstWait == 0 {
 		o.FirstWait = 500 * time.Millisecond
 	}
@@ -170,6 +198,7 @@ func repeat[T any](ctx context.Context, o Options, op string, key backend.Key, a
 		func() (T, error) {
 			var result T
 			result, last = attempt()
+			o.answer(last)
 			if last != nil && (backend.Permanent(last) || ctx.Err() != nil) {
 				return result, backoff.Permanent(last)
 			}
@@ -181,7 +210,7 @@ func repeat[T any](ctx context.Context, o Options, op string, key backend.Key, a
 			Multiplier:          backoff.DefaultMultiplier,
 			MaxInterval:         o.MaxWait,
 		}),
-		backoff.WithMaxElapsedTime(o.Patience),
+		backoff.WithMaxElapsedTime(o.patience()),
 		backoff.WithNotify(func(err error, pause time.Duration) {
 			if o.Notify != nil {
 				o.Notify(Wait{Op: op, Key: key, Err: err, Pause: pause})

@@ -136,6 +136,36 @@ func TestPatienceEnds(t *testing.T) {
 	})
 }
 
+// TestWhoNeverAnswered: a store that has never answered is given up soon, and
+// one that has, with whatever, is waited for.
+func TestWhoNeverAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &mem.Store{Hook: func(mem.Op, backend.Key, mem.Moment) error { return errPassing }}
+		o := retry.Options{Peer: new(retry.Peer), Greeting: 10 * time.Second, Patience: time.Minute}
+		store, register := retry.New(s, o), retry.NewRegister(s, o)
+		took := func() time.Duration {
+			begun := time.Now()
+			if _, err := store.Stat(t.Context(), "k"); !errors.Is(err, errPassing) {
+				t.Errorf("stat: got %v, want the last error", err)
+			}
+			return time.Since(begun)
+		}
+		if got := took(); got > 10*time.Second {
+			t.Errorf("gave up after %v, want at most the greeting", got)
+		}
+		hook := s.Hook
+		s.Hook = nil
+		if _, _, err := register.Load(t.Context(), ""); !errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("load: got %v, want ErrNotExist", err)
+		}
+		s.Hook = hook
+		if got := took(); got < 30*time.Second {
+			t.Errorf("gave up after %v, want close to a minute", got)
+		}
+	})
+}
+
 func TestContextEndsTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

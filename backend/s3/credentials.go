@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"cairn/backend"
@@ -23,6 +24,9 @@ const (
 	// findPatience bounds the search for credentials, which outside of Amazon's
 	// machines ends at an address that nobody answers at.
 	findPatience = 15 * time.Second
+	// renewPause is how long credentials that are still good are used before
+	// the next attempt to renew them.
+	renewPause = 30 * time.Second
 )
 
 // findCredentials returns who has the credentials, and the region that goes
@@ -31,7 +35,7 @@ const (
 // only: whoever else is to be asked is asked when a request needs it.
 func findCredentials(ctx context.Context, o Options) (*provider, string, error) {
 	options := []func(*config.LoadOptions) error{
-		config.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore }),
+		config.WithLogger(logging.Nop{}), // what it has to say is in its errors
 	}
 	if o.Profile != "" {
 		options = append(options, config.WithSharedConfigProfile(o.Profile))
@@ -49,6 +53,7 @@ type provider struct {
 
 	mu   sync.Mutex
 	last credentials.Value // the newest; Expiration zero: never; guarded by mu
+	next time.Time         // when to renew them; zero: never; guarded by mu
 }
 
 // RetrieveWithCredContext implements credentials.Provider.
@@ -58,11 +63,15 @@ func (p *provider) RetrieveWithCredContext(cc *credentials.CredContext) (credent
 	}
 	ctx, cancel := context.WithTimeoutCause(cc.Context, findPatience, errFindPatience)
 	defer cancel()
-	found, err := p.source.Retrieve(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if cache, ok := p.source.(*aws.CredentialsCache); ok {
+		cache.Invalidate() // it would hand them out to their last second
+	}
+	found, err := p.source.Retrieve(ctx)
 	if err != nil && p.last.Expiration.After(time.Now()) {
-		return p.last, nil // they are good for a while, and we shall ask again
+		p.next = time.Now().Add(renewPause)
+		return p.last, nil
 	}
 	if err != nil {
 		return credentials.Value{}, &credentialsError{err}
@@ -71,8 +80,9 @@ func (p *provider) RetrieveWithCredContext(cc *credentials.CredContext) (credent
 		AccessKeyID: found.AccessKeyID, SecretAccessKey: found.SecretAccessKey, SessionToken: found.SessionToken,
 		SignerType: credentials.SignatureV4,
 	}
+	p.next = time.Time{}
 	if found.CanExpire {
-		p.last.Expiration = found.Expires
+		p.last.Expiration, p.next = found.Expires, found.Expires.Add(-renewBefore)
 	}
 	return p.last, nil
 }
@@ -88,8 +98,7 @@ func (p *provider) Retrieve() (credentials.Value, error) {
 func (p *provider) IsExpired() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	expires := p.last.Expiration
-	return p.last.AccessKeyID == "" || !expires.IsZero() && time.Now().After(expires.Add(-renewBefore))
+	return p.last.AccessKeyID == "" || !p.next.IsZero() && time.Now().After(p.next)
 }
 
 // credentialsError is a search for credentials that found none.

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"net"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
@@ -13,3 +14,9 @@ func OpenAs(ctx context.Context, o Options, accessKey, secretKey, token string) 
 	}
 	return open(o, &provider{source: credentials.NewStaticCredentialsProvider(accessKey, secretKey, token)}, o.Region)
 }
+
+// Watch is what every connection to a store goes through, and Silence how long
+// it may be silent.
+func Watch(c net.Conn) net.Conn { return &watchedConn{c} }
+
+const Silence = silence

@@ -136,32 +136,40 @@ func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error)
 }
 
 func (s *Store) stat(ctx context.Context, key string) (backend.Info, error) {
-	var found backend.Info
-	err := s.call(ctx, statting, func(c *regional) error {
-		info, err := c.StatObject(ctx, s.o.Bucket, s.name(key), minio.StatObjectOptions{})
-		if minio.ToErrorResponse(err).StatusCode == http.StatusNotFound {
-			// An answer to HEAD has no body, so that this may as well be the
-			// bucket that is missing, or a gateway that knows neither.
-			return s.whatIsMissing(ctx, c, key)
+	var info minio.ObjectInfo
+	err := s.call(ctx, statting, func(c *regional) (err error) {
+		if info, err = s.head(ctx, c, key); minio.ToErrorResponse(err).StatusCode < http.StatusBadRequest {
+			return err
 		}
-		if err == nil && info.ETag == "" {
-			err = errNoTag
+		// An answer to HEAD has no body: where it is 404, the bucket may as well
+		// be missing, or this may be a gateway that knows neither.
+		if err = s.inWords(ctx, c, key); err == nil {
+			info, err = s.head(ctx, c, key) // it was put meanwhile
 		}
-		found = backend.Info{Key: backend.Key(key), Size: info.Size, ModTime: info.LastModified}
 		return err
 	})
-	return found, err
+	return backend.Info{Key: backend.Key(key), Size: info.Size, ModTime: info.LastModified}, err
 }
 
-// whatIsMissing asks again for an object that a HEAD did not find, in a way
-// that has an answer with words in it.
-func (s *Store) whatIsMissing(ctx context.Context, c *regional, key string) error {
+func (s *Store) head(ctx context.Context, c *regional, key string) (minio.ObjectInfo, error) {
+	info, err := c.StatObject(ctx, s.o.Bucket, s.name(key), minio.StatObjectOptions{})
+	if err == nil && info.ETag == "" {
+		err = errNoTag
+	}
+	return info, err
+}
+
+// inWords asks again for an object that a HEAD was refused, in a way that has an
+// answer with words in it.
+func (s *Store) inWords(ctx context.Context, c *regional, key string) error {
 	options := minio.GetObjectOptions{}
 	options.Set("Range", "bytes=0-0")
 	body, _, _, err := c.GetObject(ctx, s.o.Bucket, s.name(key), options)
-	if err == nil {
-		err = fmt.Errorf("%w: it says of an object that it is missing, and sends it", backend.ErrUnavailable)
-		body.Close()
+	if minio.ToErrorResponse(err).Code == "InvalidRange" {
+		return nil // it is there, and empty
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return body.Close()
 }

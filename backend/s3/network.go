@@ -38,7 +38,7 @@ func (s *Store) explainNetwork(err error) error {
 	host := s.o.endpoint()
 	switch {
 	case errors.As(err, &credentials):
-		return fmt.Errorf("%w: %s: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with AWS_PROFILE", backend.ErrDenied, oneLine(err.Error()))
+		return fmt.Errorf("%w: %s: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with AWS_PROFILE", backend.ErrDenied, credentials)
 	case errors.As(err, &skew):
 		return fmt.Errorf("%w: this machine's clock is wrong: the store has %s: set it, as with: timedatectl set-ntp true", backend.ErrDenied, skew.store)
 	case errors.As(err, &stranger):

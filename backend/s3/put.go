@@ -59,18 +59,21 @@ type condition struct {
 	cell   bool   // the object is a register, which says how it was created
 }
 
-// add adds the condition to a request, or, where it would be ignored, a note
-// that it was not asked for.
-func (c condition) add(o *minio.PutObjectOptions, alone bool) {
+// add adds the condition to a request and reports whether it has one then.
+// Where conditions are ignored, a register gets a note instead.
+func (c condition) add(o *minio.PutObjectOptions, alone bool) (asked bool) {
 	switch {
 	case alone && c.cell:
 		o.UserMetadata[aloneNote] = "none"
+		return false
 	case alone:
+		return false
 	case c.absent:
 		o.SetMatchETagExcept("*")
 	case c.holds != "":
 		o.SetMatchETag(c.holds)
 	}
+	return c != condition{cell: c.cell}
 }
 
 // put stores parts under name and returns the ETag of what is there then.
@@ -87,7 +90,7 @@ func (s *Store) put(ctx context.Context, name string, c condition, parts [][]byt
 	if s.o.Class != "" && strings.HasPrefix(name, string(s.o.ClassOf)) {
 		options.StorageClass = s.o.Class
 	}
-	c.add(&options, s.alone.Load())
+	asked := c.add(&options, s.alone.Load())
 	digest, sum := "", s.checksum(parts)
 	if s.o.Checksum == MD5 {
 		digest = sum.value
@@ -101,7 +104,7 @@ func (s *Store) put(ctx context.Context, name string, c condition, parts [][]byt
 		if err == nil && info.ETag == "" {
 			err = errNoTag // whoever answered this has stored nothing
 		}
-		if conditional := c.absent || c.holds != ""; conditional && !s.alone.Load() && minio.ToErrorResponse(err).StatusCode == http.StatusNotImplemented {
+		if asked && minio.ToErrorResponse(err).StatusCode == http.StatusNotImplemented {
 			err = ErrConditions
 		}
 		tag = info.ETag

@@ -157,7 +157,7 @@ func (s *Store) Inspect(ctx context.Context) (State, error) {
 	state := Empty
 	err := s.call(ctx, listing, func(c *regional) error {
 		for _, name := range []string{headName, markerName, ""} {
-			there, err := s.any(ctx, c, s.name(name))
+			there, err := s.holds(ctx, c, s.name(name))
 			if err != nil {
 				return err
 			}
@@ -179,9 +179,9 @@ func (s *Store) Inspect(ctx context.Context) (State, error) {
 	return state, nil
 }
 
-// any reports whether there is an object called name, or below it, or for an
+// holds reports whether there is an object called name, or below it, or for an
 // empty name or one that ends in a slash any at all.
-func (s *Store) any(ctx context.Context, c *regional, name string) (bool, error) {
+func (s *Store) holds(ctx context.Context, c *regional, name string) (bool, error) {
 	for object := range c.ListObjectsIter(ctx, s.o.Bucket, s.listOptions(name, 1)) {
 		if object.Err != nil {
 			return false, object.Err

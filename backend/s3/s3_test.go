@@ -2,6 +2,7 @@ package s3_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"testing"
 
 	"cairn/backend"
@@ -33,13 +34,12 @@ func openRoot(t *testing.T, server *servers.S3, o s3.Options) *s3.Store {
 	return s
 }
 
-// TestContract holds the store to its contract in every kind of bucket.
+// TestContract holds the store to its contract in a bucket like any other, and
+// in one that keeps all versions of its objects and lets nobody delete them.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	server := servers.MinIO(t)
-	for name, bucket := range map[string]string{
-		"Plain": server.Bucket(t), "Versioned": server.VersionedBucket(t), "Locked": server.LockedBucket(t),
-	} {
+	for name, bucket := range map[string]string{"Plain": server.Bucket(t), "Locked": server.LockedBucket(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			backendtest.Run(t, func(t *testing.T) backend.Backend {
@@ -49,6 +49,32 @@ func TestContract(t *testing.T) {
 				return openRoot(t, server, place(server, bucket, unique()))
 			})
 		})
+	}
+}
+
+// TestContractVersioned: the register changes often in a bucket that keeps its
+// versions, and deleted objects return.
+func TestContractVersioned(t *testing.T) {
+	t.Parallel()
+	server := servers.MinIO(t)
+	bucket := server.VersionedBucket(t)
+	backendtest.RunRegister(t, func(t *testing.T) backendtest.Register {
+		return openRoot(t, server, place(server, bucket, unique()))
+	})
+	s := openRoot(t, server, place(server, bucket, unique()))
+	for range 3 {
+		if err := s.Put(t.Context(), "k", []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := s.Delete(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Get(t.Context(), "k", backend.Range{}); !errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("get: got %v, want ErrNotExist", err)
+		}
+		for info, err := range s.List(t.Context(), "") {
+			t.Errorf("list: got %v, %v, want nothing", info, err)
+		}
 	}
 }
 

@@ -215,7 +215,7 @@ func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 	r := &backupRun{g: g, v: v, progress: new(backup.Progress), begun: time.Now()}
 	_, zone := names.time.Zone()
 	r.options = backup.Options{
-		Roots: from.roots, Stream: from.stream, Now: time.Now, Progress: r.progress, PackTarget: v.location.packSize(),
+		Roots: from.roots, Stream: from.stream, Now: time.Now, Progress: r.progress, PackTarget: v.location.transfers().pack,
 		Walk: walk.Options{Skip: v.own()},
 		Archive: record.Archive{
 			Name: names.archive(v), Host: names.host, User: names.user, Start: names.start,

@@ -131,7 +131,7 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	})
 	meta := v.NewMetaReader()
 	o := c.options(v, a, wanted)
-	o.Progress = progress
+	o.Progress, o.ReadMax = progress, v.location.transfers().read
 	o.Warn = func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) }
 	if c.List {
 		o.List = func(s restore.Status, path string) { g.term.listed(g.cli.JSON, byte(s), path) }

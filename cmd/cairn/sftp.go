@@ -30,9 +30,9 @@ func (g *globals) parseHost(typed string) (location, error) {
 	return &host{g: g, at: at}, nil
 }
 
-func (h *host) String() string    { return h.at.String() }
-func (h *host) directory() string { return "" }
-func (h *host) packSize() int     { return 0 }
+func (h *host) String() string       { return h.at.String() }
+func (h *host) directory() string    { return "" }
+func (h *host) transfers() transfers { return transfers{} }
 
 // connect returns the connected store, which take gives away.
 func (h *host) connect(ctx context.Context) (*sftp.Store, error) {

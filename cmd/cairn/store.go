@@ -33,9 +33,8 @@ type location interface {
 	// there is no repository, it answers ErrNotFound; elsewhere opening the
 	// repository will, and open spares the request.
 	open(ctx context.Context) (repository.Store, error)
-	// packSize returns how large packs of data should be there, in bytes; 0 is
-	// the usual size.
-	packSize() int
+	// transfers returns how much should go there and come from there at a time.
+	transfers() transfers
 	// directory returns where on this machine the repository lies, so that no
 	// backup takes it in; empty if it lies elsewhere.
 	directory() string
@@ -52,6 +51,12 @@ const (
 	foreign
 	noBucket // and so nothing, but what would hold it is not there either
 )
+
+// transfers are lengths, in bytes; 0 is the usual one.
+type transfers struct {
+	pack int   // of a pack of data
+	read int64 // of a restore's read
+}
 
 // making says what may be done to make a store. The zero value is cautious.
 type making struct {
@@ -97,7 +102,7 @@ type remoteStore interface {
 // patient returns s with the calls repeated that may succeed when repeated. A
 // person is told what the run is waiting for.
 func (g *globals) patient(s remoteStore) repository.Store {
-	o := retry.Options{Notify: func(w retry.Wait) {
+	o := retry.Options{Peer: new(retry.Peer), Notify: func(w retry.Wait) {
 		g.term.warn("%v; trying again in %s", w.Err, w.Pause.Round(time.Second))
 	}}
 	return repository.Store{Backend: retry.New(s, o), Register: retry.NewRegister(s, o)}
@@ -147,7 +152,8 @@ type directory string
 
 func (d directory) String() string    { return string(d) }
 func (d directory) directory() string { return string(d) }
-func (d directory) packSize() int     { return 0 }
+
+func (d directory) transfers() transfers { return transfers{} }
 
 func (d directory) find(context.Context) (found, error) {
 	switch state, err := local.Inspect(string(d)); {

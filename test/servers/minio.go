@@ -36,11 +36,20 @@ var shared = sync.OnceValues(startMinIO)
 func MinIO(t testing.TB) *S3 {
 	t.Helper()
 	needed(t)
-	s, err := shared()
+	s, err := StartMinIO()
 	if err != nil {
-		t.Fatalf("start MinIO: %v", err)
+		t.Fatal(err)
 	}
 	return s
+}
+
+// StartMinIO is MinIO for those who have no testing.TB.
+func StartMinIO() (*S3, error) {
+	s, err := shared()
+	if err != nil {
+		return nil, fmt.Errorf("start MinIO: %w", err)
+	}
+	return s, nil
 }
 
 func startMinIO() (*S3, error) {
