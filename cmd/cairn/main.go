@@ -19,14 +19,15 @@ import (
 
 // cli is the command line: flags that every verb has, and the verbs.
 type cli struct {
-	Repo           string `short:"r" env:"CAIRN_REPOSITORY" placeholder:"PLACE" help:"The repository: a directory, sftp://USER@HOST/PATH, s3://BUCKET/PREFIX, or s3+https://HOST:PORT/BUCKET/PREFIX (default: a directory under your home)."`
-	KeyFile        string `placeholder:"FILE" type:"path" help:"Open the repository with this key file ($$CAIRN_KEY_FILE)."`
-	PassphraseFile string `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
-	LockWait       wait   `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
-	AcceptRollback bool   `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
-	JSON           bool   `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
-	TestTTL        wait   `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
-	Quiet          bool   `short:"q" help:"Print nothing but results, warnings and errors."`
+	Repo           string    `short:"r" env:"CAIRN_REPOSITORY" placeholder:"PLACE" help:"The repository: a directory, sftp://USER@HOST/PATH, s3://BUCKET/PREFIX, or s3+https://HOST:PORT/BUCKET/PREFIX (default: a directory under your home)."`
+	KeyFile        string    `placeholder:"FILE" type:"path" help:"Open the repository with this key file ($$CAIRN_KEY_FILE)."`
+	PassphraseFile string    `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
+	LockWait       wait      `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
+	CacheLimit     cacheSize `default:"1GiB" env:"CAIRN_CACHE_LIMIT" placeholder:"SIZE" help:"How much metadata of a remote repository is kept on this machine, so that it is not read again; 0: none (default: ${default})."`
+	AcceptRollback bool      `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
+	JSON           bool      `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
+	TestTTL        wait      `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
+	Quiet          bool      `short:"q" help:"Print nothing but results, warnings and errors."`
 
 	Init     initCmd     `cmd:"" help:"Create a repository."`
 	Backup   backupCmd   `cmd:"" aliases:"create" help:"Make an archive of files and directories."`

@@ -166,6 +166,18 @@ func (g *globals) connect(ctx context.Context) (v *session, secret secret, err e
 	}, secret, nil
 }
 
+// cacheSize is a number of bytes, as people write it, or 0.
+type cacheSize byteSize
+
+// UnmarshalText reads "500MB", "2GiB" or "0".
+func (s *cacheSize) UnmarshalText(text []byte) error {
+	if string(text) == "0" {
+		*s = 0
+		return nil
+	}
+	return (*byteSize)(s).UnmarshalText(text)
+}
+
 // commandShown is how much of the command line others who wait are shown, in
 // characters: it stands in the one object that every beat writes anew.
 const commandShown = 200
@@ -195,6 +207,16 @@ func (v *session) options(ctx context.Context, g *globals, s secret) (o reposito
 		Command: clip(strings.Join(os.Args, " "), commandShown),
 		Wait:    time.Duration(g.cli.LockWait), Waiting: g.waiting, Timing: timing,
 		Warn: func(err error) { v.warn(g.term, err) },
+	}
+	if v.location.directory() == "" {
+		o.MetaLimit = int64(g.cli.CacheLimit)
+	}
+	if g.term.live && !g.cli.Quiet {
+		o.Indexing = func(done, total int) {
+			if done%100 == 0 {
+				g.term.status(fmt.Sprintf("reading where chunks are: %d of %s", done, count(uint64(total), "pack")))
+			}
+		}
 	}
 	o.Host, o.User = identity()
 	if g.cli.AcceptRollback {

@@ -247,6 +247,7 @@ func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Ro
 		Entropy:   r.entropy,
 		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level, Try: r.o.Try,
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },
+		Stored: r.repo.KeepPack,
 	})
 	r.packer = p
 	root, err := r.fill(ctx)

@@ -27,6 +27,7 @@ func (c *compaction) move(ctx context.Context, w *repository.Writer, m *mark, li
 		Keys: c.repo.Keys, Store: c.repo.Backend(), Index: c.repo.Index, Entropy: c.entropy,
 		FrameSize: int(c.repo.Config.FrameSize), Target: c.o.PackTarget, Uploads: c.o.Uploads, Level: c.o.Level,
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, c.stop) },
+		Stored: c.repo.KeepPack,
 	})
 	emptied, err = c.empty(ctx, p, m, list)
 	packs, closeErr := p.Close()

@@ -60,6 +60,10 @@ type Options struct {
 	Try       Try
 	Entropy   func() []byte // see pack.Options; called for every pack
 
+	// Stored is told of every pack that has become durable, and keeps none of
+	// it. It may be called concurrently; may be nil.
+	Stored func(*pack.Pack)
+
 	// Before is called before every pack is stored, by one goroutine at a
 	// time: the place to take a lock. It may be nil.
 	Before func(context.Context) error
@@ -280,6 +284,9 @@ func (p *Packer) store(ctx context.Context, b *pack.Builder, padding pack.Paddin
 	entry := p.record(done)
 	if err := p.o.Index.Add(IndexPack(entry), done.Header); err != nil {
 		return fmt.Errorf("index pack %s: %w", done.ID, err)
+	}
+	if p.o.Stored != nil {
+		p.o.Stored(done)
 	}
 	p.Stats.Packs.Add(1)
 	p.Stats.Stored.Add(uint64(done.Size))

@@ -113,11 +113,7 @@ func (m *MetaReader) frame(ctx context.Context, place index.Place) ([]byte, erro
 			return f.raw, nil
 		}
 	}
-	sealed, err := m.r.Read(ctx, place.Pack, int64(place.Frame.Off), int64(place.Frame.Stored))
-	if err != nil {
-		return nil, packError(place.Pack, err)
-	}
-	raw, err := m.r.OpenFrame(nil, objects.Meta, place.Key, place.Frame, sealed)
+	raw, err := m.r.metaFrame(ctx, place)
 	if err != nil {
 		return nil, packError(place.Pack, err)
 	}

@@ -42,6 +42,11 @@ type Options struct {
 	Location string // names the store, for what is kept on this machine; empty: it is not recognised
 	CacheDir string // holds a folder for each repository
 	StateDir string // holds what was last seen of each repository
+
+	// MetaLimit is how many bytes of packs of metadata are kept in CacheDir, so
+	// that they need not be read from a store that is far; 0: none.
+	MetaLimit int64
+
 	Rollback locking.Rollback
 
 	Warn func(error) // is told of damage that was healed, and the like; may be nil
@@ -68,6 +73,7 @@ type Repository struct {
 	chain   *locking.Chain
 	news    atomic.Pointer[locking.News]
 	openers map[objects.Kind]*pack.Opener
+	meta    *metaCache
 	rebuild sync.Mutex // held while the index is built anew
 
 	moving sync.Mutex
@@ -141,6 +147,7 @@ func (r *Repository) enterBy(ctx context.Context, e entrance) (entrance, error) 
 	if err != nil {
 		return e, err
 	}
+	r.meta = newMetaCache(&r.o, r.Config.Repository)
 	r.openers = map[objects.Kind]*pack.Opener{
 		objects.Data: pack.NewOpener(r.Keys, objects.Data),
 		objects.Meta: pack.NewOpener(r.Keys, objects.Meta),

@@ -31,6 +31,7 @@ type machine struct {
 
 	backend  backend.Backend // in place of the store; nil: the store
 	indexing func(done, total int)
+	meta     int64 // bytes of metadata that are kept
 }
 
 func newMachine(t testing.TB, s *mem.Store, key []byte) *machine {
@@ -58,7 +59,7 @@ func (m *machine) open(t testing.TB, warnings *[]string) (*repository.Repository
 		store.Backend = m.backend
 	}
 	return repository.Open(t.Context(), store, repository.Options{
-		Unlock: u, Location: "memory", CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
+		Unlock: u, Location: "memory", MetaLimit: m.meta, CacheDir: m.cache, StateDir: m.state, Rollback: m.accept,
 		Warn: func(err error) { *warnings = append(*warnings, err.Error()) }, Indexing: m.indexing,
 	})
 }
