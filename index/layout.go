@@ -165,6 +165,11 @@ func bucket(id *objects.ID, fanBits uint8) uint32 {
 	return uint32(uint64(binary.BigEndian.Uint32(id[:4])) >> (32 - fanBits))
 }
 
+// within returns the 32 bits of id behind those that choose its bucket.
+func within(id *objects.ID, fanBits uint8) uint32 {
+	return uint32(binary.BigEndian.Uint64(id[:8]) << fanBits >> 32)
+}
+
 // packRow is a row of the table of packs.
 type packRow struct {
 	id         objects.ID

@@ -141,23 +141,38 @@ func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	for lo < hi {
-		mid := lo + (hi-lo)/2
+	// IDs are spread evenly: the row is mostly where it would be if they were
+	// spread exactly so, or next to there, on the same lines of memory.
+	mid := lo + uint32(uint64(hi-lo)*uint64(within(id, r.header.fanBits))>>32)
+	for tries := uint32(0); lo < hi; tries++ {
 		b, err := r.row(&r.layout.chunks, mid)
 		if err != nil {
 			return 0, false, err
 		}
+		less := false
 		switch bytes.Compare(b[:len(id)], id[:]) {
-		case -1:
-			lo = mid + 1
 		case 0:
 			return mid, true, nil
+		case -1:
+			lo, less = mid+1, true
 		default:
 			hi = mid
+		}
+		switch {
+		case tries >= nearTries:
+			mid = lo + (hi-lo)/2
+		case less:
+			mid = min(lo+tries, max(hi, 1)-1)
+		default:
+			mid = max(hi-min(hi, 1+tries), lo)
 		}
 	}
 	return 0, false, nil
 }
+
+// nearTries is how many rows beside the first guess are looked at before the
+// rest of a bucket is halved.
+const nearTries = 4
 
 // bucket returns the range of chunks whose ID begins with b.
 func (r *run) bucket(b uint32) (lo, hi uint32, err error) {

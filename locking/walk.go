@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cairn/backend"
+	"cairn/objects"
 	"cairn/objects/record"
 )
 
@@ -30,7 +31,7 @@ type walk struct {
 // run reads as far back from head as needed. It answers a *ForkedError if the
 // chain misses what was witnessed.
 func (w *walk) run(ctx context.Context) error {
-	at := headMark(w.head)
+	at, known := headMark(w.head), w.known
 	goal := w.goal(at)
 	w.fetch(ctx, goal)
 	for at.Generation > 0 {
@@ -64,6 +65,29 @@ func (w *walk) run(ctx context.Context) error {
 		at = link.prev()
 	}
 	w.known = nil // was not met
+	if w.snapshot == nil || at.Generation < w.witnessed.Generation {
+		return nil
+	}
+	return w.checkMilestones(known)
+}
+
+// checkMilestones compares what was witnessed with what the newest snapshot says
+// of the chain before the oldest record that was read. When what was known is
+// what was witnessed, it says which milestones came before.
+func (w *walk) checkMilestones(known *record.State) error {
+	seen := []record.Milestone{{Generation: w.witnessed.Generation, Commit: w.witnessed.Commit}}
+	if known != nil && stateMark(known) == w.witnessed {
+		seen = append(seen, known.Milestones...)
+	}
+	chain := map[uint64]objects.ID{}
+	for _, m := range w.snapshot.Record.Snapshot.Milestones {
+		chain[m.Generation] = m.Commit
+	}
+	for _, m := range seen {
+		if id, ok := chain[m.Generation]; ok && id != m.Commit {
+			return &ForkedError{Witnessed: Mark(m), Found: Mark{Generation: m.Generation, Commit: id}}
+		}
+	}
 	return nil
 }
 

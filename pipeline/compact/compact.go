@@ -50,6 +50,7 @@ type Options struct {
 	PackTarget int        // bytes of a pack of data; 0: 8 MiB
 	Batch      int64      // bytes of packs that a commit moves; 0: 256 MiB
 	Level      pack.Level // 0: pack.Fastest
+	JoinAbove  int        // small packs that Join leaves alone; 0: 1000
 
 	Warn     func(error) // what is left as it is, and why; called one at a time; may be nil
 	Progress *Progress   // counts as the run goes; may be nil
@@ -121,6 +122,7 @@ func (o *Options) complete() error {
 	setDefault(&o.PackTarget, 8<<20)
 	setDefault(&o.Batch, 256<<20)
 	setDefault(&o.Level, pack.Fastest)
+	setDefault(&o.JoinAbove, 1000)
 	if o.Warn == nil {
 		o.Warn = func(error) {}
 	}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"cairn/backend"
+	"cairn/locking"
 	"cairn/objects"
 	"cairn/objects/bundle"
 	"cairn/objects/record"
@@ -27,6 +29,7 @@ const (
 	bundleFull  = 8 << 20 // bytes, from which a bundle is left alone
 
 	bundlesAtOnce = 4         // read at the same time; most have less than twice bundleFull
+	deletesAtOnce = 16        // of records
 	hintsTrusted  = 2         // named by records: more are looked for in a list
 	listFrom      = 8         // headers that are worth listing bundles for
 	headerWorth   = 256 << 10 // bytes of bundles that are worth a read of one header
@@ -87,9 +90,47 @@ func (r *Repository) tidy(ctx context.Context) error {
 		if _, err := r.putBundles(ctx, entries); err != nil {
 			return err
 		}
+		if err := r.removeRecords(ctx, state); err != nil {
+			return err
+		}
 	}
 	if state.Generation%joinEvery == 0 {
 		return r.joinBundles(ctx)
+	}
+	return nil
+}
+
+// removeRecords removes commit records that nobody reads any more: they are older
+// than the second newest snapshot, of which state is the newest, and than the
+// grace by which sweeping packs is put off, for sweepers ask when packs were
+// condemned. Both times are the store's.
+func (r *Repository) removeRecords(ctx context.Context, state *record.State) error {
+	if state.Generation <= record.SnapshotEvery {
+		return nil
+	}
+	var old []backend.Info
+	var newest time.Time
+	for info, err := range r.store.Backend.List(ctx, "commits/") {
+		if err != nil {
+			return fmt.Errorf("list commits: %w", err)
+		}
+		gen, _, err := record.ParseCommitKey(string(info.Key))
+		if err == nil && gen < state.Generation-record.SnapshotEvery {
+			old = append(old, info)
+		}
+		if info.ModTime.After(newest) {
+			newest = info.ModTime
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(deletesAtOnce)
+	for _, info := range old {
+		if newest.Sub(info.ModTime) > locking.Grace {
+			group.Go(func() error { return r.store.Backend.Delete(ctx, info.Key) })
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("remove old commit records: %w", err)
 	}
 	return nil
 }
