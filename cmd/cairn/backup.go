@@ -15,6 +15,7 @@ import (
 	"cairn/objects/pack"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
+	"cairn/pipeline/compact"
 	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
 	"cairn/pipeline/selection"
@@ -281,7 +282,22 @@ func (v *session) ownPaths() []string {
 func (r *backupRun) run(ctx context.Context) (record.Archive, backup.Summary, error) {
 	defer r.g.term.follow(r.g.cli.Quiet, r.line)()
 	// The checkpoint is written after the signal, so not under its context.
-	return backup.Run(context.WithoutCancel(ctx), ctx, r.v.Repository, r.options)
+	a, s, err := backup.Run(context.WithoutCancel(ctx), ctx, r.v.Repository, r.options)
+	if err == nil && !r.options.DryRun {
+		r.join(ctx)
+	}
+	return a, s, err
+}
+
+// join keeps packs few: see compact.Join. The archive is made, whatever becomes
+// of it.
+func (r *backupRun) join(ctx context.Context) {
+	_, err := compact.Join(context.WithoutCancel(ctx), ctx, r.v.Repository, compact.Options{
+		Now: time.Now, PackTarget: r.options.PackTarget,
+	})
+	if err != nil {
+		r.g.term.warn("warning: the archive is made; small packs were left as they are: %v", err)
+	}
 }
 
 // line is what is shown while the backup runs.
