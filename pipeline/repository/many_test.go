@@ -13,6 +13,7 @@ import (
 	"cairn/backend/mem"
 	"cairn/objects"
 	"cairn/objects/bundle"
+	"cairn/objects/record"
 	"cairn/pipeline/repository"
 
 	"github.com/zeebo/blake3"
@@ -181,4 +182,50 @@ func TestUselessBundles(t *testing.T) {
 	if len(warnings) > 0 {
 		t.Errorf("got warnings %q, want none", warnings)
 	}
+}
+
+// With head, records and bundles lost, the packs that are left are taken over
+// by the next run: at most two reads of headers for each, many at a time. What
+// they hold is known again; that the archives are lost is said.
+func TestNothingButPacks(t *testing.T) {
+	t.Parallel()
+	y := &synthetic{hosts: 1, runs: 1, first: scale(4000)}
+	whole, key, _ := y.make(t)
+	s := new(mem.Store)
+	for info, err := range whole.List(t.Context(), "") {
+		must(t, err)
+		if dir, _, _ := strings.Cut(string(info.Key), "/"); dir != "packs" && dir != "config" {
+			continue
+		}
+		p, err := whole.Get(t.Context(), info.Key, backend.Range{})
+		must(t, err)
+		must(t, s.Put(t.Context(), info.Key, p))
+	}
+	w := &watched{Store: s, t: t, frames: 4000}
+	m := newMachine(t, s, key)
+	m.backend = w
+	warnings := m.use(t, func(r *repository.Repository) {
+		if n := len(r.Archives()); n > 0 {
+			t.Errorf("got %d archives, want none", n)
+		}
+		turn, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, turn.Commit(ctx, &record.Commit{Made: time.Now()}))
+		must(t, turn.End(t.Context()))
+		y.finds(t, r)
+	})
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "lost") {
+		t.Errorf("got warnings %q, want one that says what is lost", warnings)
+	}
+	if n := w.reads.Load(); n > 2*int64(y.packs) {
+		t.Errorf("got %d reads, want at most two for each of %d packs", n, y.packs)
+	}
+	if most := w.most.Load(); most < headersInFlight {
+		t.Errorf("got %d reads at a time, want %d", most, headersInFlight)
+	}
+	cold := newMachine(t, s, key)
+	cold.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		y.finds(t, r)
+	})
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"cairn/backend"
 	"cairn/locking"
@@ -83,26 +86,34 @@ func (w *Writer) adopt(ctx context.Context) error {
 	if err := w.takeIn(ctx, state); err != nil {
 		return err
 	}
+	var orphans []backend.Info
 	for info, err := range w.r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
 		}
-		id, ok := packer.ParseKey(info.Key)
-		if !ok {
-			continue // nothing of ours
-		}
-		if !locking.MayAdopt(state, id) || w.r.Index.Pending(id) {
-			continue // the latter are this run's own
-		}
-		if err := w.adoptPack(ctx, id, info); err != nil {
-			return err
+		id, ours := packer.ParseKey(info.Key)
+		if ours && locking.MayAdopt(state, id) && !w.r.Index.Pending(id) { // what is pending is this run's own
+			orphans = append(orphans, info)
 		}
 	}
-	return nil
+	var done atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(headersAtOnce)
+	for _, info := range orphans {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			defer func() { w.r.indexing(int(done.Add(1)), len(orphans)) }()
+			return w.adoptPack(ctx, info)
+		})
+	}
+	return group.Wait()
 }
 
 // adoptPack makes one pack part of the next commit, if it is whole.
-func (w *Writer) adoptPack(ctx context.Context, id objects.ID, info backend.Info) error {
+func (w *Writer) adoptPack(ctx context.Context, info backend.Info) error {
+	id, _ := packer.ParseKey(info.Key)
 	p, h, err := w.r.examine(ctx, id, info.Size)
 	if objects.IsCorrupt(err) || errors.Is(err, objects.ErrNewer) {
 		w.r.warn(fmt.Errorf("a pack that an interrupted run has left is not used: %w", err))
