@@ -20,6 +20,7 @@ type walk struct {
 	records   recordStore
 	head      record.Head
 	known     *record.State // from earlier; nil: nothing. Off the chain: dropped
+	cached    *record.State // what known was at first
 	witnessed Mark          // must be on the chain
 
 	fetched  map[Mark][]byte // read ahead
@@ -31,7 +32,8 @@ type walk struct {
 // run reads as far back from head as needed. It answers a *ForkedError if the
 // chain misses what was witnessed.
 func (w *walk) run(ctx context.Context) error {
-	at, known := headMark(w.head), w.known
+	at := headMark(w.head)
+	w.cached = w.known
 	goal := w.goal(at)
 	w.fetch(ctx, goal)
 	for at.Generation > 0 {
@@ -65,29 +67,6 @@ func (w *walk) run(ctx context.Context) error {
 		at = link.prev()
 	}
 	w.known = nil // was not met
-	if w.snapshot == nil || at.Generation < w.witnessed.Generation {
-		return nil
-	}
-	return w.checkMilestones(known)
-}
-
-// checkMilestones compares what was witnessed with what the newest snapshot says
-// of the chain before the oldest record that was read. When what was known is
-// what was witnessed, it says which milestones came before.
-func (w *walk) checkMilestones(known *record.State) error {
-	seen := []record.Milestone{{Generation: w.witnessed.Generation, Commit: w.witnessed.Commit}}
-	if known != nil && stateMark(known) == w.witnessed {
-		seen = append(seen, known.Milestones...)
-	}
-	chain := map[uint64]objects.ID{}
-	for _, m := range w.snapshot.Record.Snapshot.Milestones {
-		chain[m.Generation] = m.Commit
-	}
-	for _, m := range seen {
-		if id, ok := chain[m.Generation]; ok && id != m.Commit {
-			return &ForkedError{Witnessed: Mark(m), Found: Mark{Generation: m.Generation, Commit: id}}
-		}
-	}
 	return nil
 }
 
@@ -111,7 +90,7 @@ func (w *walk) prove(ctx context.Context, at Mark) error {
 		}
 		c, err := w.read(ctx, at)
 		if errors.Is(err, backend.ErrNotExist) {
-			return nil // gone, and nobody can tell
+			return w.compareMilestones()
 		}
 		if err != nil {
 			return err
@@ -183,4 +162,22 @@ func (w *walk) fold() (*record.State, error) {
 		}
 	}
 	return state, nil
+}
+
+// compareMilestones is for when the records are gone that lead to what was
+// witnessed. A cache that stands for it says which milestones came before.
+func (w *walk) compareMilestones() error {
+	if w.cached == nil || stateMark(w.cached) != w.witnessed {
+		return nil // nobody can tell
+	}
+	chain := map[uint64]objects.ID{}
+	for _, m := range w.snapshot.Record.Snapshot.Milestones {
+		chain[m.Generation] = m.Commit
+	}
+	for _, m := range w.cached.Milestones {
+		if id, ok := chain[m.Generation]; ok && id != m.Commit {
+			return &ForkedError{Witnessed: Mark(m), Found: Mark{Generation: m.Generation, Commit: id}}
+		}
+	}
+	return nil
 }
