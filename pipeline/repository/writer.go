@@ -97,18 +97,21 @@ func (w *Writer) adopt(ctx context.Context) error {
 		}
 	}
 	var done atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
+	group, adopting := errgroup.WithContext(ctx)
 	group.SetLimit(headersAtOnce)
 	for _, info := range orphans {
-		if ctx.Err() != nil {
+		if adopting.Err() != nil {
 			break
 		}
 		group.Go(func() error {
 			defer func() { w.r.indexing(int(done.Add(1)), len(orphans)) }()
-			return w.adoptPack(ctx, info)
+			return w.adoptPack(adopting, info)
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // one that ended may have left some out
 }
 
 // adoptPack makes one pack part of the next commit, if it is whole.
