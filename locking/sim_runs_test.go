@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -216,7 +217,7 @@ func (p *process) packName(chunks []int) (id objects.ID) {
 	if p.mutant == repeatedNames {
 		id = sha256.Sum256(fmt.Append(nil, chunks))
 	} else {
-		id = sha256.Sum256(fmt.Append(nil, p.host.name, chunks, p.intn(1<<62)))
+		id = sha256.Sum256(fmt.Append(nil, p.host.name, chunks, p.intn(math.MaxInt32), p.intn(math.MaxInt32)))
 	}
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()

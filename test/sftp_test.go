@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"cairn/test/servers"
+
+	"golang.org/x/sys/unix"
 )
 
 // onServer makes a directory of the server the box's repository, and its person
@@ -43,7 +45,7 @@ func (b *box) fillSource() {
 		os.Chmod(src("odd"), 0o711|os.ModeSetgid),
 		os.Chtimes(src("noise"), time.Unix(1, 2), time.Unix(1_000_000_000, 123_456_789)),
 	)
-	if err := syscall.Setxattr(src("noise"), "user.cairn", []byte("value"), 0); err != nil && !errors.Is(err, syscall.ENOTSUP) {
+	if err := unix.Lsetxattr(src("noise"), "user.cairn", []byte("value"), 0); err != nil && !errors.Is(err, syscall.ENOTSUP) {
 		b.t.Fatal(err)
 	}
 	settle()

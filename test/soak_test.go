@@ -206,7 +206,6 @@ type soakWriter struct {
 	s      *soak
 	box    *box
 	random *rand.Rand
-	seed   byte
 }
 
 // writer makes a machine with a home and data of its own.

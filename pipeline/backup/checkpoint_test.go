@@ -3,7 +3,6 @@ package backup_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,8 +14,6 @@ import (
 	"cairn/objects/archive"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
-
-	"golang.org/x/sys/unix"
 )
 
 // often makes a run commit a checkpoint whenever it has stored something.
@@ -181,29 +178,6 @@ func TestCheckpointOfPartOfAFile(t *testing.T) {
 	b.checkOnce()
 	if next.summary.NewBytes >= 20<<20 {
 		t.Errorf("got %d bytes stored, want those of the checkpoint not stored again", next.summary.NewBytes)
-	}
-}
-
-// TestManyBigFiles holds that big files beside each other do not wait for one
-// another for ever: each has more segments than may wait for the assembly.
-func TestManyBigFiles(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("reads 7 GiB of nothing")
-	}
-	b := newBench(t)
-	for i := range 3 {
-		path := b.write(fmt.Sprintf("f%d", i), nil)
-		must(t, os.Truncate(path, 2400<<20))
-		// Allocated, so that it is read: a hole would be no segment.
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		must(t, err)
-		must(t, unix.Fallocate(int(f.Fd()), 0, 0, 2400<<20))
-		must(t, f.Close())
-	}
-	r := b.backup()
-	if got := r.summary.Files; got != 3 {
-		t.Errorf("got %d files, want 3", got)
 	}
 }
 

@@ -1,3 +1,5 @@
+//go:build !(linux && (386 || arm || mips || mipsle))
+
 package mount
 
 import (
@@ -15,9 +17,6 @@ import (
 	"cairn/objects/attr"
 	"cairn/pipeline/content"
 )
-
-// ErrBusy says that a directory cannot be unmounted because somebody uses it.
-var ErrBusy = errors.New("somebody uses it")
 
 const (
 	forever = 365 * 24 * time.Hour // how long the kernel may believe what is said of an archive

@@ -57,7 +57,7 @@ func overwritten(t *testing.T, how restore.Overwrite, modified, archived time.Ti
 	p, err := os.ReadFile(path)
 	must(t, err)
 	st := stat(t, path)
-	return fmt.Sprintf("%s %o %v", p, st.Mode&0o777, st.Mtim.Sec == archived.Unix()), l.lines[0]
+	return fmt.Sprintf("%s %o %v", p, st.Mode&0o777, int64(st.Mtim.Sec) == archived.Unix()), l.lines[0]
 }
 
 func TestOverwrite(t *testing.T) {
