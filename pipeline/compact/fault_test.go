@@ -78,13 +78,16 @@ func testFault(t *testing.T, hook mem.Hook) {
 	b.write("new", 7, 500_000)
 	b.backup()
 	b.compact()
-	b.wait(25 * 60 * 60 * 1e9)
-	last := b.compact()
-	if last.Later > 0 {
-		t.Errorf("two days later: got %+v, want everything swept", last)
+	// What the first runs have made may be worth joining once more.
+	var last compact.Summary
+	for range 3 {
+		b.wait(25 * 60 * 60 * 1e9)
+		if last = b.compact(); last.Condemned == 0 {
+			break
+		}
+	}
+	if last.Later > 0 || last.Condemned > 0 {
+		t.Errorf("days later: got %+v, want everything swept, and nothing to do", last)
 	}
 	b.checkAll()
-	if s := b.compact(); s.Condemned > 0 {
-		t.Errorf("a run after the last one: got %+v, want nothing to do", s)
-	}
 }

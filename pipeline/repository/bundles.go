@@ -102,10 +102,10 @@ func (r *Repository) tidy(ctx context.Context) error {
 
 // removeRecords removes commit records that nobody reads any more: they are older
 // than the second newest snapshot, of which state is the newest, and than the
-// grace by which sweeping packs is put off, and no condemned packs are left: for
-// sweepers ask when packs were condemned. Both times are the store's.
+// grace by which sweeping packs is put off: a sweeper that finds no record of when
+// a pack was condemned knows by that that it may go. Both times are the store's.
 func (r *Repository) removeRecords(ctx context.Context, state *record.State) error {
-	if state.Generation <= record.SnapshotEvery || r.Head().Unswept > 0 {
+	if state.Generation <= record.SnapshotEvery {
 		return nil
 	}
 	var old []backend.Info
