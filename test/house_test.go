@@ -65,7 +65,9 @@ var arrows = map[string][]string{
 	"pipeline/restore": {"backend", "index", "objects", "objects/archive", "objects/attr", "objects/crypt",
 		"objects/pack", "pipeline/fileattr"},
 	"pipeline/content": {"index", "objects", "objects/archive", "objects/crypt", "objects/pack"},
-	"pipeline/tarball": {"objects/archive", "objects/attr", "pipeline/content"},
+	// Writing a tar file needs chunks only; making an archive of one writes to a repository.
+	"pipeline/tarball": {"objects", "objects/archive", "objects/attr", "objects/chunker", "objects/pack", "objects/record",
+		"pipeline/content", "pipeline/packer", "pipeline/repository"},
 	"pipeline/mount": {
 		"objects",
 		"objects/archive",

@@ -47,6 +47,7 @@ type cli struct {
 	RebuildHead rebuildHeadCmd `cmd:"" help:"Make the head of a repository anew that has lost it."`
 
 	ExportTar exportTarCmd `cmd:"" help:"Write an archive as a tar file."`
+	ImportTar importTarCmd `cmd:"" help:"Make an archive of a tar file."`
 	Mount     mountCmd     `cmd:"" help:"Show an archive, or all of them, as directories."`
 	Umount    umountCmd    `cmd:"" help:"End what mount has begun."`
 

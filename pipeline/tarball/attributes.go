@@ -10,6 +10,7 @@ import (
 // Keys of pax records that star introduced, and GNU tar and libarchive use.
 const (
 	keyXattr      = "SCHILY.xattr."
+	keyACL        = "SCHILY.acl."
 	keyAccessACL  = "SCHILY.acl.access"
 	keyDefaultACL = "SCHILY.acl.default"
 )
@@ -18,6 +19,27 @@ const (
 // equals sign.
 func xattrKey(name string) string {
 	return keyXattr + strings.NewReplacer("%", "%25", "=", "%3D").Replace(name)
+}
+
+// xattrOf returns the name of the extended attribute that a record has, if it
+// has one.
+func xattrOf(key string) (name string, ok bool) {
+	if key == keySELinux {
+		return "security.selinux", true
+	}
+	name, ok = strings.CutPrefix(key, keyXattr)
+	return strings.NewReplacer("%3D", "=", "%3d", "=", "%25", "%").Replace(name), ok && name != ""
+}
+
+// aclTag returns the tag of an ACL that a record has, or 0.
+func aclTag(key string) attr.Tag {
+	switch key {
+	case keyAccessACL:
+		return attr.AccessACL
+	case keyDefaultACL:
+		return attr.DefaultACL
+	}
+	return 0
 }
 
 // aclKey returns the key of an ACL, or nothing for what tar files do not have.

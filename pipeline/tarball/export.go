@@ -192,7 +192,7 @@ func (e *exporter) file(h *header, entry *archive.Entry) error {
 	name := h.name
 	h.name = strings.TrimPrefix(parent(name)+"/GNUSparseFile.0/"+lastName(name), "/")
 	h.size = m.length() + m.data
-	h.records = append([]record{
+	h.records = append([]paxRecord{
 		{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"}, {"GNU.sparse.name", name},
 		{"GNU.sparse.realsize", fmt.Sprint(entry.Size)},
 	}, h.records...)
@@ -222,7 +222,7 @@ func (e *exporter) data(it content.Item) error {
 // attributes adds the records of what the header has no field for.
 func (e *exporter) attributes(ctx context.Context, h *header, entry *archive.Entry) {
 	if entry.HasAccessTime {
-		h.records = append(h.records, record{"atime", decimal(entry.AccessTime)})
+		h.records = append(h.records, paxRecord{"atime", decimal(entry.AccessTime)})
 	}
 	for _, a := range entry.Attrs {
 		tag := attr.Tag(a.Tag)
@@ -246,7 +246,7 @@ func (e *exporter) attributes(ctx context.Context, h *header, entry *archive.Ent
 			acl, err := attr.PosixOfLinux(value)
 			e.acl(h, tag, acl, err)
 		default:
-			h.records = append(h.records, record{xattrKey(xattr.Name), string(value)})
+			h.records = append(h.records, paxRecord{xattrKey(xattr.Name), string(value)})
 		}
 	}
 }
@@ -256,7 +256,7 @@ func (e *exporter) acl(h *header, tag attr.Tag, acl attr.PosixACL, err error) {
 		e.warn(fmt.Errorf("%s is left out: %w", tag, err))
 		return
 	}
-	h.records = append(h.records, record{aclKey(tag), aclText(acl)})
+	h.records = append(h.records, paxRecord{aclKey(tag), aclText(acl)})
 }
 
 // value returns the value of an extended attribute.

@@ -39,11 +39,11 @@ type header struct {
 	size         uint64 // of the data behind it, bytes
 	mtime        archive.Time
 	major, minor uint32
-	records      []record // that stand only in pax records
+	records      []paxRecord // that stand only in pax records
 }
 
-// record is a pax record.
-type record struct{ key, value string }
+// paxRecord is one record of a pax header.
+type paxRecord struct{ key, value string }
 
 // Largest numbers that fit in a header's fields, in octal with a NUL behind.
 const (
@@ -124,7 +124,7 @@ func (p *paxWriter) put(data []byte) error {
 }
 
 // records writes the member that holds the pax records of the next one.
-func (p *paxWriter) records(h *header, records []record) error {
+func (p *paxWriter) records(h *header, records []paxRecord) error {
 	var b bytes.Buffer
 	for _, r := range records {
 		r.append(&b)
@@ -142,7 +142,7 @@ func (p *paxWriter) records(h *header, records []record) error {
 
 // append appends the record: its length in decimal, its own digits included, a
 // space, key=value and a newline.
-func (r record) append(b *bytes.Buffer) {
+func (r paxRecord) append(b *bytes.Buffer) {
 	rest := len(r.key) + len(r.value) + 3
 	n := rest + len(strconv.Itoa(rest))
 	n = rest + len(strconv.Itoa(n))
@@ -150,16 +150,16 @@ func (r record) append(b *bytes.Buffer) {
 }
 
 // pax returns the records that say what the header's fields cannot.
-func (h *header) pax() []record {
-	var list []record
+func (h *header) pax() []paxRecord {
+	var list []paxRecord
 	text := func(key, value string, room int) {
 		if len(value) > room || !isASCII(value) {
-			list = append(list, record{key, value})
+			list = append(list, paxRecord{key, value})
 		}
 	}
 	number := func(key string, value, limit uint64) {
 		if value > limit {
-			list = append(list, record{key, strconv.FormatUint(value, 10)})
+			list = append(list, paxRecord{key, strconv.FormatUint(value, 10)})
 		}
 	}
 	text("path", h.name, 100)
@@ -170,7 +170,7 @@ func (h *header) pax() []record {
 	text("uname", h.owner.User, 31)
 	text("gname", h.owner.Group, 31)
 	if h.mtime.Nsec > 0 || h.mtime.Sec < 0 || h.mtime.Sec > maxLarge {
-		list = append(list, record{"mtime", decimal(h.mtime)})
+		list = append(list, paxRecord{"mtime", decimal(h.mtime)})
 	}
 	return append(list, h.records...)
 }
