@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -201,31 +202,59 @@ func TestMountInTheForeground(t *testing.T) {
 	}
 }
 
-// What cannot be read is an I/O error, and the rest can be.
-func TestMountedDamage(t *testing.T) {
+// What cannot be read is an I/O error of a mount, and zeros, a warning and an
+// exit code of a tar file. The rest can be read.
+func TestDamageSeenThroughMountAndTar(t *testing.T) {
 	t.Parallel()
+	large := noise(1, 3<<20)
 	m := newMounter(t, func(src string) {
-		write(t, filepath.Join(src, "large"), bytes.Repeat([]byte("so it goes\n"), 200_000))
+		write(t, filepath.Join(src, "large"), large)
 		write(t, filepath.Join(src, "small"), []byte("whole\n"))
 	})
+	m.damageData()
+
 	m.want(done, "mount", "latest", m.dir)
-	packs, err := filepath.Glob(filepath.Join(m.repo, "packs", "*", "*"))
-	must(t, err)
-	for _, pack := range packs {
-		info, err := os.Stat(pack)
-		must(t, err)
-		p, err := os.ReadFile(pack)
-		must(t, err)
-		if len(p) > 9000 { // the one of data
-			p[info.Size()*3/4] ^= 1
-			p[info.Size()/2] ^= 1
-			must(t, os.Remove(pack), os.WriteFile(pack, p, 0o600))
-		}
+	if _, err := os.ReadFile(filepath.Join(m.dir, "large")); !errors.Is(err, unix.EIO) {
+		t.Errorf("a damaged file: got %v, want an I/O error", err)
 	}
-	if _, err := os.ReadFile(filepath.Join(m.dir, "small")); err != nil {
-		t.Errorf("a file that is whole: %v", err)
+	if got, err := os.ReadFile(filepath.Join(m.dir, "small")); string(got) != "whole\n" || err != nil {
+		t.Errorf("a file that is whole: got %q, %v", got, err)
 	}
 	m.want(done, "umount", m.dir)
+
+	out := filepath.Join(m.box.dir, "out.tar")
+	if r := m.want(damaged, "export-tar", "latest", out); !strings.Contains(r.err, "large: zeros stand in the place") {
+		t.Errorf("the warning does not name the file: %s", r.err)
+	}
+	m.sh("mkdir unpacked && tar -C unpacked -xf out.tar && cmp unpacked/small " + filepath.Join(m.src, "small"))
+	got, err := os.ReadFile(filepath.Join(m.box.dir, "unpacked", "large"))
+	must(t, err)
+	if len(got) != len(large) || bytes.Equal(got, large) {
+		t.Fatalf("the damaged file has %d bytes, want %d, and not those that it had", len(got), len(large))
+	}
+	for i := range got {
+		if got[i] != large[i] && got[i] != 0 {
+			t.Fatalf("byte %d is neither what it was nor zero", i)
+		}
+	}
+}
+
+// damageData changes a bit in the middle of the largest pack, that of the data.
+func (m *mounter) damageData() {
+	m.t.Helper()
+	packs, err := filepath.Glob(filepath.Join(m.repo, "packs", "*", "*"))
+	must(m.t, err)
+	var name string
+	var largest []byte
+	for _, pack := range packs {
+		p, err := os.ReadFile(pack)
+		must(m.t, err)
+		if len(p) > len(largest) {
+			name, largest = pack, p
+		}
+	}
+	largest[len(largest)/2] ^= 1
+	must(m.t, os.Remove(name), os.WriteFile(name, largest, 0o600))
 }
 
 // The memory of a mount does not grow with the files that were looked at.
