@@ -59,7 +59,7 @@ func (c *importTarCmd) Run(ctx context.Context, g *globals) (err error) {
 			Series: cmp.Or(names.series, c.series()), Comment: names.comment, Tags: names.tags,
 			Version: version(), Zone: int32(zone),
 		},
-		Warn: func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) },
+		Warn: func(path string, err error) { g.term.warn("warning: %s: %v", name(path), err) },
 	}
 	a, err := c.run(ctx, g, v, x, in)
 	if err != nil {
