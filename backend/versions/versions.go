@@ -103,9 +103,23 @@ func (r *Register) load(ctx context.Context) ([]byte, state, error) {
 		if err != nil {
 			return nil, state{}, err
 		}
+		// Whoever stood still between the two may have read what a late writer
+		// made anew under the name of a collected version.
+		if versions, err = r.versions(ctx); err != nil {
+			return nil, state{}, err
+		}
+		if outlived(versions, latest) {
+			continue
+		}
 		return value, stateOf(latest, value), nil
 	}
 	return nil, state{}, fmt.Errorf("%w: it changes faster than it can be read", backend.ErrUnavailable)
+}
+
+// outlived reports whether v may have been collected when versions were listed:
+// until then its file is the one that was first made under that name.
+func outlived(versions []version, v version) bool {
+	return len(versions) == 0 || versions[len(versions)-1] >= v+kept
 }
 
 // versions returns the numbers of all versions in ascending order.
@@ -170,43 +184,49 @@ func (r *Register) swap(ctx context.Context, base state, value []byte) error {
 	}
 	// Others can see the value: nothing is certain any more until the look back
 	// has found base.
-	if err := r.settle(ctx, base); err != nil {
+	versions, err := r.settle(ctx, base)
+	if err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrUnknown, err)
 	}
-	r.collect(ctx, next)
+	r.collect(ctx, versions, next)
 	return nil
 }
 
-// settle returns nil if the version just created after base is surely the next
-// in the chain. It is, if base is still there: versions are collected in
-// ascending order, so the created one cannot have been there before. A file of
-// base's name with other bytes is no proof: another late writer may have made
-// it. The first version has no base; its proof is that it is alone.
-func (r *Register) settle(ctx context.Context, base state) error {
+// settle returns the versions there are, and nil if the one just created after
+// base is surely the next in the chain. It is, if base is still there: versions
+// are collected in ascending order, so the created one cannot have been there
+// before. A file of base's name with other bytes is no proof, for another late
+// writer may have made it; nor is one with the same bytes, once the chain is so
+// far ahead that base may have been collected: then whoever loaded it may have
+// loaded a late writer's. The first version has no base; its proof is that it is
+// alone.
+func (r *Register) settle(ctx context.Context, base state) ([]version, error) {
 	if base.version == 0 {
 		versions, err := r.versions(ctx)
 		if err == nil && !slices.Equal(versions, []version{1}) {
 			err = errors.New("the first version is not alone")
 		}
-		return err
+		return versions, err
 	}
 	value, err := r.read(ctx, base.version)
 	switch {
 	case errors.Is(err, backend.ErrNotExist): // of the register, that would be
-		return errors.New("the replaced version is gone")
-	case err == nil && stateOf(base.version, value) != base:
-		return errors.New("the replaced version holds other bytes now")
+		return nil, errors.New("the replaced version is gone")
+	case err != nil:
+		return nil, err
+	case stateOf(base.version, value) != base:
+		return nil, errors.New("the replaced version holds other bytes now")
 	}
-	return err
+	versions, err := r.versions(ctx)
+	if err == nil && outlived(versions, base.version) {
+		err = errors.New("the chain has moved on too far")
+	}
+	return versions, err
 }
 
-// collect removes the versions that latest has left far behind. It stops at the
-// first it cannot remove: the order matters, and the next swap tries again.
-func (r *Register) collect(ctx context.Context, latest version) {
-	versions, err := r.versions(ctx)
-	if err != nil {
-		return
-	}
+// collect removes those of the versions that latest has left far behind. It stops
+// at the first it cannot remove: the order matters, and the next swap tries again.
+func (r *Register) collect(ctx context.Context, versions []version, latest version) {
 	for i, v := range versions {
 		if v+kept > latest {
 			return

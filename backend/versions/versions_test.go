@@ -171,3 +171,48 @@ func FuzzVersion(f *testing.F) {
 		}
 	})
 }
+
+// lagging is a directory whose first listing shows what was there long ago.
+type lagging struct {
+	*memory
+	names []string
+}
+
+func (l *lagging) Names(ctx context.Context) ([]string, error) {
+	if names := l.names; names != nil {
+		l.names = nil
+		return names, nil
+	}
+	return l.memory.Names(ctx)
+}
+
+// TestReaderAndWriterBothLate lets a writer make a version anew that was
+// collected, and somebody who listed the versions when it was the newest read
+// that. It is neither the register's value, nor anything to build on.
+func TestReaderAndWriterBothLate(t *testing.T) {
+	t.Parallel()
+	m := new(memory)
+	r := New(m)
+	tags := []backend.Tag{""}
+	var then []string
+	for i := 1; i <= 40; i++ {
+		tag, err := r.Swap(t.Context(), tags[i-1], fmt.Appendf(nil, "value %d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tags = append(tags, tag)
+		if i == 6 {
+			then = slices.Collect(maps.Keys(m.files))
+		}
+	}
+	late := []byte("late")
+	if _, err := r.Swap(t.Context(), tags[5], late); !errors.Is(err, backend.ErrUnknown) {
+		t.Fatalf("late swap: got %v, want ErrUnknown", err)
+	}
+	if value, _, err := New(&lagging{m, then}).Load(t.Context(), ""); string(value) != "value 40" || err != nil {
+		t.Errorf("late load: got %q, %v, want value 40", value, err)
+	}
+	if _, err := r.Swap(t.Context(), stateOf(6, late).tag(), []byte("later")); !errors.Is(err, backend.ErrUnknown) {
+		t.Errorf("swap of what was loaded late: got %v, want ErrUnknown", err)
+	}
+}
