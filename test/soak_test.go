@@ -25,8 +25,9 @@ import (
 var soakTime = flag.Duration("soak", 8*time.Second, "how long the soak test takes, for each store")
 
 const (
-	soakWriters = 8
-	soakTTL     = 2 * time.Second
+	soakWriters  = 8
+	soakTTL      = 2 * time.Second
+	soakPatience = 3 * time.Minute // with a machine that is too slow to do much in soakTime
 )
 
 // A soak is one repository that many write to, and what its archives hold.
@@ -69,19 +70,25 @@ func (s *soak) run() {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	s.want(done, "init")
-	deadline := time.Now().Add(*soakTime)
+	// A slow machine takes longer to do anything worth looking at.
+	begun := time.Now()
+	over := func() bool {
+		worked := s.backups.Load() >= soakWriters && s.compactions.Load() > 0
+		passed := time.Since(begun)
+		return t.Failed() || passed > *soakTime && worked || passed > *soakTime+soakPatience
+	}
 	var group sync.WaitGroup
 	for i := range soakWriters {
 		w := s.writer(i, rand.New(rand.NewPCG(seed, uint64(i))))
 		group.Go(func() {
-			for time.Now().Before(deadline) && !t.Failed() {
+			for !over() {
 				w.backUp()
 			}
 		})
 	}
 	group.Go(func() {
 		r := rand.New(rand.NewPCG(seed, soakWriters))
-		for time.Now().Before(deadline) && !t.Failed() {
+		for !over() {
 			s.tidy(r)
 		}
 	})
