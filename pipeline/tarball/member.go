@@ -98,7 +98,7 @@ func (i *importer) entry(path string, t archive.Type, h *tar.Header) *archive.En
 // number returns the number of a user or a group. All ones stand for nobody to
 // every system.
 func (i *importer) number(id int) uint32 {
-	if id < 0 || id >= math.MaxUint32 {
+	if id < 0 || int64(id) >= math.MaxUint32 {
 		i.warn(i.name, errOwner)
 		return nobody
 	}
