@@ -292,17 +292,6 @@ func (f File) Flags() (attr.Flags, error) {
 	return attr.FlagsOfFreeBSD(bits), err
 }
 
-func (f File) bits() (uint32, error) {
-	var st unix.Stat_t
-	err := retry(func() error {
-		if f.FD >= 0 {
-			return unix.Fstat(f.FD, &st)
-		}
-		return unix.Fstatat(f.Dir, f.Name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	})
-	return st.Flags, err
-}
-
 // ChangeFlags sets some flags of f, takes others away, and leaves the rest.
 // Flags that this system does not have are Unsupported, and the others are set.
 func (f File) ChangeFlags(set, clear attr.Flags) error {
