@@ -119,7 +119,11 @@ func (s *Store) writeTemp(ctx context.Context, c *conn, parts [][]byte) (*temp, 
 	}
 	if err := t.write(ctx, parts); err != nil {
 		err = s.explain(ctx, c, err, errNoParent) // while the file still takes the room that there is not
-		t.discard()
+		if errors.Is(err, backend.ErrFull) {
+			_ = c.call(ctx, t.removal()) // whoever hears that there is no room finds what this one took
+		} else {
+			t.discard()
+		}
 		return nil, err
 	}
 	return t, nil
@@ -170,13 +174,16 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // discard closes the file and removes its temporary name, at some time. What
 // cannot be removed now is removed with a later one, or swept a day later.
-func (t *temp) discard() {
+func (t *temp) discard() { t.c.later(t.removal()) }
+
+// removal returns what discard does. It is for one use.
+func (t *temp) removal() func() error {
 	t.s.mu.Lock()
 	names := append(t.s.litter, t.name)
 	t.s.litter = nil
 	t.s.mu.Unlock()
 	file := t.file
-	t.c.later(func() error {
+	return func() error {
 		if file != nil {
 			_ = file.Close()
 		}
@@ -189,7 +196,7 @@ func (t *temp) discard() {
 			}
 		}
 		return nil
-	})
+	}
 }
 
 // publish gives the file at the path from its name in the store, unless that is
