@@ -27,7 +27,8 @@ type cli struct {
 	AcceptRollback bool      `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
 	JSON           bool      `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
 	TestTTL        wait      `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
-	Quiet          bool      `short:"q" help:"Print nothing but results, warnings and errors."`
+	Quiet          bool      `short:"q" xor:"loudness" help:"Print nothing but results, warnings and errors."`
+	Verbose        verbosity `short:"v" type:"counter" xor:"loudness" help:"Also say what a run goes by, and more figures."`
 
 	Init     initCmd     `cmd:"" help:"Create a repository."`
 	Backup   backupCmd   `cmd:"" aliases:"create" help:"Make an archive of files and directories."`

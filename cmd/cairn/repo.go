@@ -137,6 +137,7 @@ func (g *globals) openWithCache(ctx context.Context, cache string) (*session, er
 	if err := v.unlock(ctx, g, secret); err != nil {
 		return nil, errors.Join(fmt.Errorf("repository %s: %w", v.location, err), v.store.Backend.Close())
 	}
+	g.opened(v)
 	return v, nil
 }
 
