@@ -82,7 +82,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 
 	run := newBackupRun(g, v, from, names)
 	c.options(&run.options)
-	if c.List {
+	if c.List || g.verbose(everyFile) {
 		run.list(&rules)
 	}
 	run.leaveOut(rules)
@@ -90,6 +90,7 @@ func (c *backupCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
+	run.figures(s)
 	if err := run.report(a, s); err != nil {
 		return err
 	}
@@ -229,6 +230,7 @@ func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 				g.term.warn("left out %s: it belongs to cairn itself", name(path))
 			}
 		},
+		Earlier: g.compared,
 	}
 	for _, a := range v.Archives() {
 		if a.Kind == record.Full && a.Host == r.options.Archive.Host && a.Series == r.options.Archive.Series {
@@ -240,8 +242,10 @@ func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 
 // list makes the run print what becomes of everything, as it goes.
 func (r *backupRun) list(rules *selection.Options) {
-	r.options.List = func(s backup.Status, path string) { r.g.term.listed(r.g.cli.JSON, byte(s), path) }
-	rules.Told = func(path string) { r.g.term.listed(r.g.cli.JSON, 'x', path) }
+	r.options.List = func(s backup.Status, why backup.Difference, path string) {
+		r.g.listed(byte(s), path, why.String())
+	}
+	rules.Told = func(path string, why selection.Why) { r.g.listed('x', path, string(why)) }
 }
 
 // leaveOut makes the run leave out what is selected.

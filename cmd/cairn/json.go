@@ -100,6 +100,7 @@ type statusJSON struct {
 	Status     string `json:"status"`
 	Path       string `json:"path"`
 	PathQuoted bool   `json:"path_quoted,omitempty"`
+	Why        string `json:"why,omitempty"`
 }
 
 type entryJSON struct {

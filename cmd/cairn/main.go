@@ -28,7 +28,7 @@ type cli struct {
 	JSON           bool      `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
 	TestTTL        wait      `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
 	Quiet          bool      `short:"q" xor:"loudness" help:"Print nothing but results, warnings and errors."`
-	Verbose        verbosity `short:"v" type:"counter" xor:"loudness" help:"Also say what a run goes by, and more figures."`
+	Verbose        verbosity `short:"v" type:"counter" xor:"loudness" help:"Also say what a run goes by, and figures; -vv: list every file, too, and why."`
 
 	Init     initCmd     `cmd:"" help:"Create a repository."`
 	Backup   backupCmd   `cmd:"" aliases:"create" help:"Make an archive of files and directories."`

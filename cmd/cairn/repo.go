@@ -124,6 +124,7 @@ func (g *globals) openOneOf(ctx context.Context, ref string, n narrowing) (v *se
 		v.close(&err)
 		return nil, a, err
 	}
+	g.goesBy("archive", &a)
 	return v, a, nil
 }
 

@@ -133,8 +133,8 @@ func (c *restoreCmd) restore(ctx context.Context, g *globals, v *session, a *rep
 	o := c.options(v, a, wanted)
 	o.Progress, o.ReadMax = progress, v.location.transfers().read
 	o.Warn = func(path string, err error) { g.term.warn("warning: %v", pathError(path, err)) }
-	if c.List {
-		o.List = func(s restore.Status, path string) { g.term.listed(g.cli.JSON, byte(s), path) }
+	if c.List || g.verbose(everyFile) {
+		o.List = func(s restore.Status, path string) { g.listed(byte(s), path, "") }
 	}
 	s, err := restore.Run(ctx, restore.Source{Chunks: v, Meta: meta.Fetch(ctx), Keys: v.Keys}, a.Root(), o)
 	stop()

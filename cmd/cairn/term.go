@@ -182,24 +182,6 @@ func remaining(done, total uint64, elapsed time.Duration) string {
 // json prints one value as one line.
 func (t *terminal) json(v any) error { return writeJSON(t.out, v) }
 
-// listed prints what became of one path. An error of the output comes up again
-// with the summary.
-func (t *terminal) listed(asJSON bool, status byte, path string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.erase()
-	if asJSON {
-		line := statusJSON{Status: string(rune(status))}
-		line.Path, line.PathQuoted = text(path)
-		_ = writeJSON(t.out, line)
-		return
-	}
-	if t.outIsTTY {
-		path = name(path)
-	}
-	fmt.Fprintf(t.out, "%c %s\n", status, path)
-}
-
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

@@ -88,9 +88,14 @@ type Options struct {
 
 	Warn     func(path string, err error) // a file that is left out or not as it should be; may be nil
 	Note     func(path string)            // cairn's own, left out because Walk.Skip says so; may be nil
-	List     func(s Status, path string)  // every entry in order, and every failure; may be nil
+	List     Lister                       // every entry in order, and every failure; may be nil
+	Earlier  func([]repository.Archive)   // what the archive is compared with, the newest first; may be nil
 	Progress *Progress                    // counts as the run goes; may be nil
 }
+
+// Lister is told what became of an entry, and why it is not taken over from the
+// archive before if that has it.
+type Lister func(s Status, why Difference, path string)
 
 // FixedUnit stands for the repository's own size of chunks at fixed places.
 const FixedUnit = math.MaxUint32
@@ -327,6 +332,9 @@ func (r *run) stages(ctx context.Context) (archive.Root, error) {
 
 func (r *run) scan(ctx context.Context, s scan) error {
 	r.before = r.earlier()
+	if r.o.Earlier != nil {
+		r.o.Earlier(r.before)
+	}
 	previous := openPrevious(ctx, r.repo, r.before, r)
 	defer previous.close()
 	s.r, s.previous = r, previous

@@ -92,7 +92,10 @@ func (s *scan) item(ctx context.Context, item *walk.Item) error {
 	old := s.previous.at(item.Path)
 	sl := &slot{entry: s.entry(item), path: item.Source, timeless: item.Implied}
 	set := s.hardLink(sl, item)
-	unchanged := s.unchanged(old, item)
+	if old != nil {
+		sl.why = s.difference(old, item)
+	}
+	unchanged := old != nil && sl.why == 0
 	sl.status = statusOf(old, unchanged)
 	if item.Err != nil {
 		sl.status = Failed // a directory that could not be listed
@@ -219,41 +222,6 @@ func (s *scan) hardLink(sl *slot, item *walk.Item) *linkSet {
 		return nil
 	}
 	return set
-}
-
-// unchanged reports whether old still describes item, content included, and
-// the repository still has everything that it refers to.
-func (s *scan) unchanged(old *archive.Entry, item *walk.Item) bool {
-	if old == nil || old.Racy || old.Partial || old.Changed || s.r.o.ReadAll || !s.r.sameEntry(old, item) {
-		return false
-	}
-	if !s.known(&old.Content) {
-		return false
-	}
-	for i := range old.Xattrs {
-		if c := old.Xattrs[i].Spilled; c != nil && !s.known(c) {
-			return false
-		}
-	}
-	return true
-}
-
-// known reports whether every chunk of c is in a pack. Lists of chunks are
-// read, which shows that they are there.
-func (s *scan) known(c *archive.Content) bool {
-	for x, err := range s.lists.Extents(c) {
-		if err != nil {
-			s.r.distrust(err)
-			return false
-		}
-		if x.Hole {
-			continue
-		}
-		if ok, err := s.r.repo.Index.Has(x.ID); err != nil || !ok {
-			return false
-		}
-	}
-	return true
 }
 
 // read hands a file to those who read it.

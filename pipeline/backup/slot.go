@@ -23,6 +23,7 @@ type slot struct {
 	set *linkSet
 
 	status   Status         // as of the scan
+	why      Difference     // why it is not as the archive before has it
 	old      *archive.Entry // what the archive before says, for Options.SkipUnchanged
 	timeless bool           // its times do not tell whether it has changed
 

@@ -33,15 +33,5 @@ func sameContent(a, b *walk.Stat) bool {
 	return a.Size == b.Size && a.ModTime == b.ModTime && a.ChangeTime == b.ChangeTime
 }
 
-// sameEntry reports whether everything that shows a change is as it was.
-func (r *run) sameEntry(old *archive.Entry, item *walk.Item) bool {
-	st := &item.Stat
-	return old.Type == archive.Type(st.Type) &&
-		old.ModTime == archive.Time(st.ModTime) &&
-		(r.o.IgnoreChangeTime || old.ChangeTime == archive.Time(st.ChangeTime)) &&
-		(r.o.IgnoreInode || old.Inode == st.ID.Inode) &&
-		(st.Type != walk.File || old.Size == uint64(st.Size))
-}
-
 // sparse reports whether the file may have holes.
 func sparse(st *walk.Stat) bool { return st.Blocks*512 < st.Size }

@@ -47,7 +47,7 @@ func (r *run) lost(item *walk.Item) *slot {
 // list tells what became of a slot.
 func (r *run) list(s *slot) {
 	if r.o.List != nil {
-		r.o.List(s.final(), s.path)
+		r.o.List(s.final(), s.why, s.path)
 	}
 }
 

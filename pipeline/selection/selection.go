@@ -26,8 +26,20 @@ type Options struct {
 	NoDump      bool          // what has the flag "no dump"
 
 	Warn func(path string, err error) // a file of patterns that cannot be read; may be nil
-	Told func(path string)            // of everything that is left out, also by several goroutines; may be nil
+	Told func(path string, why Why)   // of everything that is left out, also by several goroutines; may be nil
 }
+
+// Why says what leaves something out; empty: nothing does.
+type Why string
+
+// What may leave something out.
+const (
+	Matched  Why = "pattern"
+	Ignored  Why = "ignore file"
+	Tagged   Why = "tag"
+	TooLarge Why = "size"
+	NoDump   Why = "nodump"
+)
 
 // New returns the rules that o describes, or nil for none.
 func New(o Options) walk.Rules {
@@ -58,36 +70,44 @@ type ignoreList struct {
 
 // Exclude implements walk.Rules.
 func (r rules) Exclude(_, source string, kind walk.Type) bool {
-	out := r.excludes(source, kind)
-	if out && r.o.Told != nil {
-		r.o.Told(source)
-	}
-	return out
+	return r.tell(source, r.excludes(source, kind))
 }
 
-func (r rules) excludes(source string, kind walk.Type) bool {
+// tell tells of what is left out, and reports whether it is.
+func (r rules) tell(source string, why Why) bool {
+	if why != "" && r.o.Told != nil {
+		r.o.Told(source, why)
+	}
+	return why != ""
+}
+
+func (r rules) excludes(source string, kind walk.Type) Why {
 	if r.shut || r.tags != nil && !slices.Contains(r.tags, source[strings.LastIndexByte(source, '/')+1:]) {
-		return true
+		return Tagged
 	}
 	is := pattern.Other
 	if kind == walk.Directory {
 		is = pattern.Directory
 	}
-	verdict := r.o.Patterns.Decide(source, is)
+	why, verdict := Matched, r.o.Patterns.Decide(source, is)
 	for i := r.ignore; i != nil && verdict == pattern.Silent; i = i.above {
-		verdict = i.list.Decide(source[i.cut:], is)
+		why, verdict = Ignored, i.list.Decide(source[i.cut:], is)
 	}
-	return verdict == pattern.Meant
+	if verdict != pattern.Meant {
+		return ""
+	}
+	return why
 }
 
 // Omit implements walk.Rules.
 func (r rules) Omit(source string, stat *walk.Stat) bool {
-	out := r.o.NoDump && stat.NoDump() ||
-		r.o.LargerThan > 0 && stat.Type == walk.File && stat.Size > r.o.LargerThan
-	if out && r.o.Told != nil {
-		r.o.Told(source)
+	switch {
+	case r.o.NoDump && stat.NoDump():
+		return r.tell(source, NoDump)
+	case r.o.LargerThan > 0 && stat.Type == walk.File && stat.Size > r.o.LargerThan:
+		return r.tell(source, TooLarge)
 	}
-	return out
+	return false
 }
 
 // Enter implements walk.Rules.

@@ -28,10 +28,10 @@ func kept(t *testing.T, o selection.Options, files map[string]string) (kept, tol
 		}
 	}
 	var mu sync.Mutex
-	o.Told = func(path string) {
+	o.Told = func(path string, why selection.Why) {
 		mu.Lock()
 		defer mu.Unlock()
-		told = append(told, strings.TrimPrefix(path, dir+"/"))
+		told = append(told, strings.TrimPrefix(path, dir+"/")+" "+string(why))
 	}
 	for item, err := range walk.Walk(t.Context(), []walk.Root{{Source: dir}}, walk.Options{Rules: selection.New(o)}) {
 		if err != nil || item.Err != nil {
@@ -72,7 +72,7 @@ func TestTold(t *testing.T) {
 	if want := []string{"a.c", "d/tag", "small"}; !slices.Equal(got, want) {
 		t.Errorf("kept %q, want %q", got, want)
 	}
-	if want := []string{"a.o", "build", "d/sub", "d/x", "large"}; !slices.Equal(told, want) {
+	if want := []string{"a.o pattern", "build pattern", "d/sub tag", "d/x tag", "large size"}; !slices.Equal(told, want) {
 		t.Errorf("told of %q, want %q", told, want)
 	}
 }
