@@ -13,12 +13,12 @@ import (
 
 // Load returns the register's value; see package backend.
 func (s *Store) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
-	return versions.New(files{s}).Load(ctx, ifChanged)
+	return s.register.Load(ctx, ifChanged)
 }
 
 // Swap replaces the register's value; see package backend.
 func (s *Store) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
-	return versions.New(files{s}).Swap(ctx, old, value)
+	return s.register.Swap(ctx, old, value)
 }
 
 // files are the versions of the register of a Store.
@@ -36,6 +36,20 @@ func (f files) Names(context.Context) ([]string, error) {
 		return nil, f.s.explain(err, backend.ErrUnavailable)
 	}
 	return names, nil
+}
+
+// Ahead implements versions.Files.
+func (f files) Ahead(_ context.Context, names []string) (int, error) {
+	for i, name := range names {
+		_, err := f.s.stat(file(name))
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			return i, nil
+		case err != nil:
+			return 0, f.s.explain(err, backend.ErrUnavailable)
+		}
+	}
+	return len(names), nil
 }
 
 // Read implements versions.Files.
@@ -70,9 +84,6 @@ func (f files) Create(ctx context.Context, name string, value []byte) error {
 	if err := t.publish(file(name)); err != nil {
 		return f.refused(err)
 	}
-	if err := f.s.dirs.flush(versions.Dir); err != nil {
-		return fmt.Errorf("%w: %w", backend.ErrUnknown, f.s.explain(err, backend.ErrUnavailable))
-	}
 	return nil
 }
 
@@ -92,4 +103,15 @@ func (f files) refused(err error) error {
 func (f files) Remove(_ context.Context, name string) error { return f.s.remove(file(name)) }
 
 // Flush implements versions.Files.
-func (f files) Flush(context.Context) error { return f.s.dirs.flush(versions.Dir) }
+func (f files) Flush(context.Context) error {
+	if err := f.s.dirs.flush(versions.Dir); err != nil {
+		return f.s.explain(err, backend.ErrUnavailable)
+	}
+	return nil
+}
+
+// Later implements versions.Files.
+func (f files) Later(ctx context.Context, do func(context.Context, versions.Files)) error {
+	do(ctx, f)
+	return nil
+}

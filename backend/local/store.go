@@ -57,6 +57,8 @@ type Store struct {
 	now    func() time.Time
 	swept  sync.Once
 
+	register *versions.Register
+
 	flushFile func(*os.File) error // flushData, but for tests
 }
 
@@ -151,6 +153,7 @@ func Open(dir string, o Options) (*Store, error) {
 		s.now = time.Now
 	}
 	s.dirs = newDirs(s.mkdir, s.flushDir)
+	s.register = versions.New(files{s})
 	if err := s.alive(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
 	}

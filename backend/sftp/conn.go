@@ -45,6 +45,7 @@ const (
 type conn struct {
 	*pkgsftp.Client
 	transport *transport
+	packet    int            // how many bytes are read and written in one request
 	broken    atomic.Bool    // the session has ended
 	left      sync.WaitGroup // of later
 
@@ -98,6 +99,7 @@ func (c *conn) start() (*pkgsftp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.packet = packet
 	return pkgsftp.NewClientPipe(
 		io.MultiReader(bytes.NewReader(hello), &answers{Reader: out, c: c}),
 		&afterHello{WriteCloser: in, skip: len(initPacket())},

@@ -100,6 +100,20 @@ type temp struct {
 // durable. The caller calls discard, unless there is an error. It is the
 // server's, or one of package backend.
 func (s *Store) writeTemp(ctx context.Context, c *conn, parts [][]byte) (*temp, error) {
+	t, err := s.openTemp(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.write(ctx, parts); err != nil {
+		t.abandon(ctx, err)
+		return nil, err
+	}
+	return t, nil
+}
+
+// openTemp makes an empty file for write. The caller calls discard, unless there
+// is an error.
+func (s *Store) openTemp(ctx context.Context, c *conn) (*temp, error) {
 	t := &temp{s: s, c: c, name: s.path(tmpDir + "/" + rand.Text())}
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	var err error
@@ -117,19 +131,18 @@ func (s *Store) writeTemp(ctx context.Context, c *conn, parts [][]byte) (*temp, 
 	if err != nil {
 		return nil, err
 	}
-	if err := t.write(ctx, parts); err != nil {
-		err = s.explain(ctx, c, err, errNoParent) // while the file still takes the room that there is not
-		if errors.Is(err, backend.ErrFull) {
-			_ = c.call(ctx, t.removal()) // whoever hears that there is no room finds what this one took
-		} else {
-			t.discard()
-		}
-		return nil, err
-	}
 	return t, nil
 }
 
+// write writes parts to the file, and returns when they are durable. Its errors
+// are those of package backend.
 func (t *temp) write(ctx context.Context, parts [][]byte) error {
+	err := t.writeAll(ctx, parts)
+	// Now, while the file still takes the room that there is not.
+	return t.s.explain(ctx, t.c, err, errNoParent)
+}
+
+func (t *temp) writeAll(ctx context.Context, parts [][]byte) error {
 	var readers []io.Reader
 	var size int64
 	for _, part := range parts {
@@ -175,6 +188,16 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // discard closes the file and removes its temporary name, at some time. What
 // cannot be removed now is removed with a later one, or swept a day later.
 func (t *temp) discard() { t.c.later(t.removal()) }
+
+// abandon is discard for a file that could not be written because of err: whoever
+// hears that there is no room finds again what this one took.
+func (t *temp) abandon(ctx context.Context, err error) {
+	if errors.Is(err, backend.ErrFull) {
+		_ = t.c.call(ctx, t.removal())
+	} else {
+		t.discard()
+	}
+}
 
 // removal returns what discard does. It is for one use.
 func (t *temp) removal() func() error {

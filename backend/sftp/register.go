@@ -5,32 +5,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sync/errgroup"
 
 	"cairn/backend"
 	"cairn/backend/versions"
 )
 
+// A swap is six round trips to the server, and a load is three if the register
+// was known here and holds the same, five if it has changed: what does not depend
+// on one another is asked at the same time. The first load of a process lists the
+// versions, and is ten.
+
 // Load returns the register's value; see package backend.
 func (s *Store) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
-	return versions.New(files{s}).Load(ctx, ifChanged)
+	return s.register.Load(ctx, ifChanged)
 }
 
 // Swap replaces the register's value; see package backend.
 func (s *Store) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
-	return versions.New(files{s}).Swap(ctx, old, value)
+	return s.register.Swap(ctx, old, value)
 }
 
 // files are the versions of the register of a Store.
-type files struct{ s *Store }
+type files struct {
+	s *Store
+	c *conn // that all requests go through; nil: any
+}
+
+func (f files) ask(ctx context.Context, do func(c *conn) error) error {
+	if f.c != nil {
+		return do(f.c)
+	}
+	return f.s.ask(ctx, do)
+}
 
 func file(name string) string { return versions.Dir + "/" + name }
 
 // Names implements versions.Files.
 func (f files) Names(ctx context.Context) ([]string, error) {
 	var names []string
-	err := f.s.ask(ctx, func(c *conn) error {
+	err := f.ask(ctx, func(c *conn) error {
 		entries, err := readDir(ctx, c, f.s.path(versions.Dir))
 		if errors.Is(err, fs.ErrNotExist) {
 			return f.s.alive(ctx, c)
@@ -43,10 +61,40 @@ func (f files) Names(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
+// Ahead implements versions.Files.
+func (f files) Ahead(ctx context.Context, names []string) (int, error) {
+	missing := make([]error, len(names)) // why a name is not there
+	err := f.ask(ctx, func(c *conn) error {
+		var group errgroup.Group
+		for i, name := range names {
+			group.Go(func() error {
+				_, missing[i] = stat(ctx, c, f.s.path(file(name)))
+				return nil
+			})
+		}
+		_ = group.Wait()
+		for _, err := range missing {
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return f.s.explain(ctx, c, err, nil)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := range names {
+		if missing[i] != nil {
+			return i, nil
+		}
+	}
+	return len(names), nil
+}
+
 // Read implements versions.Files.
 func (f files) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
 	var data []byte
-	err := f.s.ask(ctx, func(c *conn) (err error) {
+	err := f.ask(ctx, func(c *conn) (err error) {
 		data, err = f.read(ctx, c, name, limit)
 		return f.s.explainRead(ctx, c, file(name), err)
 	})
@@ -62,49 +110,82 @@ func (f files) read(ctx context.Context, c *conn, name string, limit int64) ([]b
 		return nil, err
 	}
 	defer c.later(handle.Close)
-	return query(ctx, c, func() ([]byte, error) {
-		info, err := handle.Stat()
+	at := func(n, off int64) ([]byte, error) {
+		return query(ctx, c, func() ([]byte, error) {
+			data := make([]byte, n)
+			got, err := handle.ReadAt(data, off)
+			if err == io.EOF {
+				err = nil
+			}
+			return data[:got], err
+		})
+	}
+	// Nearly every value fits into the first answer. One byte more than a request
+	// brings makes the library ask for the end at the same time.
+	var data []byte
+	var group errgroup.Group
+	group.Go(func() (err error) {
+		data, err = at(min(limit, int64(c.packet)+1), 0)
+		return err
+	})
+	info, err := query(ctx, c, handle.Stat)
+	if failed := group.Wait(); err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := min(info.Size(), limit)
+	if have := int64(len(data)); have < size {
+		rest, err := at(size-have, have)
+		if err == nil && int64(len(rest)) < size-have {
+			err = fmt.Errorf("%w: the server reads %d bytes of %d", backend.ErrUnavailable, have+int64(len(rest)), size)
+		}
 		if err != nil {
 			return nil, err
 		}
-		data := make([]byte, min(info.Size(), limit))
-		if n, err := handle.ReadAt(data, 0); n < len(data) {
-			return nil, err
-		}
-		return data, nil
-	})
+		data = append(data, rest...)
+	}
+	return data[:size], nil
 }
 
 // Create implements versions.Files. A file that holds value gets its name by the
 // same means as an object.
 func (f files) Create(ctx context.Context, name string, value []byte) error {
 	value = bytes.Clone(value) // a cancelled request may outlive the call
-	return f.s.ask(ctx, func(c *conn) error { return f.create(ctx, c, name, value) })
+	return f.ask(ctx, func(c *conn) error { return f.create(ctx, c, name, value) })
 }
 
 func (f files) create(ctx context.Context, c *conn, name string, value []byte) error {
 	s := f.s
-	if err := s.ensure(ctx, c, versions.Dir); err != nil {
-		return s.explain(ctx, c, err, errNoParent)
+	var t *temp
+	var group, ready errgroup.Group
+	group.Go(func() (err error) {
+		t, err = s.openTemp(ctx, c)
+		return err
+	})
+	group.Go(func() error {
+		if _, err := stat(ctx, c, s.path(file(name))); err == nil {
+			return backend.ErrExist // before anything was written
+		}
+		return nil // for whatever reason: the link will tell
+	})
+	ready.Go(func() error { return s.ensure(ctx, c, versions.Dir) })
+	err := group.Wait()
+	if err == nil {
+		err = t.write(ctx, [][]byte{value})
 	}
-	handle, err := s.openDir(ctx, c, s.path(versions.Dir))
+	if failed := ready.Wait(); err == nil {
+		err = failed
+	}
 	if err != nil {
-		return s.explainPut(ctx, c, err)
-	}
-	if handle != nil {
-		defer c.later(handle.Close)
-	}
-	t, err := s.writeTemp(ctx, c, [][]byte{value})
-	if err != nil {
+		if t != nil {
+			t.abandon(ctx, err)
+		}
 		return s.explainPut(ctx, c, err)
 	}
 	defer t.discard()
-	err = s.publish(ctx, c, t.name, file(name))
-	if err == nil {
-		err = s.flushHandle(ctx, c, handle)
-		if err != nil {
-			return fmt.Errorf("%w: %w", backend.ErrUnknown, s.explain(ctx, c, err, errNoParent))
-		}
+	if err = s.publish(ctx, c, t.name, file(name)); err == nil {
 		return nil
 	}
 	explained := s.explainPut(ctx, c, err)
@@ -118,10 +199,25 @@ func (f files) create(ctx context.Context, c *conn, name string, value []byte) e
 
 // Remove implements versions.Files.
 func (f files) Remove(ctx context.Context, name string) error {
-	return f.s.ask(ctx, func(c *conn) error { return f.s.remove(ctx, c, file(name)) })
+	return f.ask(ctx, func(c *conn) error { return f.s.remove(ctx, c, file(name)) })
 }
 
 // Flush implements versions.Files.
 func (f files) Flush(ctx context.Context) error {
-	return f.s.ask(ctx, func(c *conn) error { return f.s.flushPath(ctx, c, f.s.path(versions.Dir)) })
+	return f.ask(ctx, func(c *conn) error {
+		return f.s.explain(ctx, c, f.s.flushPath(ctx, c, f.s.path(versions.Dir)), errNoParent)
+	})
+}
+
+// Later implements versions.Files. What is left to do goes through one
+// connection, and ends with it at the latest.
+func (f files) Later(ctx context.Context, do func(context.Context, versions.Files)) error {
+	ctx = context.WithoutCancel(ctx)
+	return f.ask(ctx, func(c *conn) error {
+		c.later(func() error {
+			do(ctx, files{f.s, c})
+			return nil
+		})
+		return nil
+	})
 }

@@ -58,6 +58,7 @@ type Store struct {
 	location Location
 	pool     *pool
 	swept    sync.Once
+	register *versions.Register
 	noFlush  atomic.Bool // the server does not flush directories
 
 	mu     sync.Mutex
@@ -83,6 +84,7 @@ func Dial(ctx context.Context, l Location, o Options) (*Store, error) {
 	}
 	d := &dialer{settings: settings, ask: o.Ask}
 	s := &Store{location: l, made: make(map[string]bool)}
+	s.register = versions.New(files{s: s})
 	s.pool = newPool(o.Transfers, func(ctx context.Context) (*conn, error) { return connect(ctx, d, t) })
 	if err := s.pool.start(ctx); err != nil {
 		return nil, err

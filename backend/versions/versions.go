@@ -7,18 +7,19 @@
 //
 // A version that was collected leaves its name free again. A writer who slept
 // that long can take it, and must not believe that it has swapped: hence the
-// look back in settle.
+// look back in settle. Versions are collected in ascending order, which is what
+// every look back goes by: where a version still is, with the bytes that it was
+// loaded with, no later one has ever been collected, and each of those is the
+// only one that its name ever had.
 package versions
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
+	"sync"
+	"sync/atomic"
 
 	"cairn/backend"
 )
@@ -31,11 +32,12 @@ const (
 	// kept is how many of the newest versions collect spares: enough that a
 	// swap's look back does not come too late in a crowd.
 	kept = 16
+	// ahead is how many versions after the one it knows a load looks for: so
+	// many can be there before a listing is needed to know which is current.
+	ahead = kept - 1
 	// loadTries is how often a load starts anew because the version it found
 	// was collected before it was read.
 	loadTries = 10
-	// maxVersion is the greatest number that fits the file's name.
-	maxVersion version = 999_999_999_999
 )
 
 // Files is what a register needs of the store that keeps it: small files in a
@@ -51,25 +53,55 @@ type Files interface {
 	// them. A missing file is ErrNotExist.
 	Read(ctx context.Context, name string, limit int64) ([]byte, error)
 
+	// Ahead returns how many of names are there before the first that is not.
+	// It may look for all of them at the same time.
+	Ahead(ctx context.Context, names []string) (int, error)
+
 	// Create makes a file that holds value, or answers ErrExist if there is one
-	// of that name. No reader ever sees a part of it. It returns nil when the
-	// file and its name are durable. On ErrUnknown the file may be there, now or
-	// shortly; after any other error it is certainly not, and never will be.
+	// of that name. No reader ever sees a part of it. When it returns nil the
+	// file is durable, and Flush makes its name so. On ErrUnknown the file may be
+	// there, now or shortly; after any other error it is certainly not, and never
+	// will be.
 	Create(ctx context.Context, name string, value []byte) error
 
 	// Remove removes a file. A missing one is no error.
 	Remove(ctx context.Context, name string) error
 
-	// Flush returns when the removals before it are durable.
+	// Flush returns when what was created and removed before it is durable.
 	Flush(ctx context.Context) error
+
+	// Later calls do with Files of the same register, at some time before the
+	// store is closed: nobody waits for what it does. After an error it does not.
+	Later(ctx context.Context, do func(ctx context.Context, files Files)) error
 }
 
 // Register is a register, as package backend describes it, that keeps the last
 // versions of its value.
-type Register struct{ files Files }
+type Register struct {
+	files   Files
+	tidying atomic.Bool // old versions are being collected
+
+	mu sync.Mutex
+	// known is the newest version that was loaded or swapped here. It was the
+	// register's value, which is what settle and follow rely on; the zero state:
+	// none. Guarded by mu.
+	known state
+}
 
 // New returns the Register that is kept in files.
 func New(files Files) *Register { return &Register{files: files} }
+
+func (r *Register) anchor() state {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known
+}
+
+func (r *Register) remember(s state) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known = s
+}
 
 // Load returns the register's value; see package backend.
 func (r *Register) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
@@ -83,12 +115,72 @@ func (r *Register) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, bac
 	return nil, ifChanged, nil
 }
 
-func (r *Register) load(ctx context.Context) ([]byte, state, error) {
+func (r *Register) load(ctx context.Context) (value []byte, st state, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, state{}, err
+	}
+	err = errAdrift
+	if anchor := r.anchor(); anchor != (state{}) {
+		value, st, err = r.follow(ctx, anchor)
+	}
+	if errors.Is(err, errAdrift) {
+		value, st, err = r.search(ctx)
+	}
+	if err != nil {
+		return nil, state{}, err
+	}
+	r.remember(st)
+	return value, st, nil
+}
+
+// errAdrift is of a load that the version it knows does not help.
+var errAdrift = errors.New("the version last known has been collected")
+
+// follow finds the current version by one that is known, without a listing. It
+// looks for that one last: since it is still there, those after it have been
+// there all the time, or are not there yet.
+func (r *Register) follow(ctx context.Context, anchor state) ([]byte, state, error) {
+	var names []string
+	for v := anchor.version + 1; v <= anchor.version+ahead; v++ {
+		names = append(names, v.file())
+	}
+	n, err := r.files.Ahead(ctx, names)
+	if err != nil {
+		return nil, state{}, err
+	}
+	if n == len(names) {
+		return nil, state{}, errAdrift
+	}
+	latest := anchor.version + version(n)
+	var value []byte
+	if n > 0 {
+		value, err = r.read(ctx, latest)
+		if errors.Is(err, backend.ErrNotExist) {
+			err = errAdrift
+		}
+		if err != nil {
+			return nil, state{}, err
+		}
+	}
+	base, err := r.read(ctx, anchor.version)
+	switch {
+	case ctx.Err() != nil:
+		return nil, state{}, ctx.Err()
+	case err != nil, stateOf(anchor.version, base) != anchor:
+		return nil, state{}, errAdrift
+	case n == 0:
+		value = base
+	}
+	return value, stateOf(latest, value), nil
+}
+
+// search finds the current version by listing them all.
+func (r *Register) search(ctx context.Context) ([]byte, state, error) {
 	for range loadTries {
 		if err := ctx.Err(); err != nil {
 			return nil, state{}, err
 		}
-		versions, err := r.versions(ctx)
+		versions, err := list(ctx, r.files)
 		if err != nil {
 			return nil, state{}, err
 		}
@@ -105,7 +197,7 @@ func (r *Register) load(ctx context.Context) ([]byte, state, error) {
 		}
 		// Whoever stood still between the two may have read what a late writer
 		// made anew under the name of a collected version.
-		if versions, err = r.versions(ctx); err != nil {
+		if versions, err = list(ctx, r.files); err != nil {
 			return nil, state{}, err
 		}
 		if outlived(versions, latest) {
@@ -122,9 +214,9 @@ func outlived(versions []version, v version) bool {
 	return len(versions) == 0 || versions[len(versions)-1] >= v+kept
 }
 
-// versions returns the numbers of all versions in ascending order.
-func (r *Register) versions(ctx context.Context) ([]version, error) {
-	names, err := r.files.Names(ctx)
+// list returns the numbers of all versions in ascending order.
+func list(ctx context.Context, files Files) ([]version, error) {
+	names, err := files.Names(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +267,7 @@ func (r *Register) swap(ctx context.Context, base state, value []byte) error {
 	if next > maxVersion {
 		return fmt.Errorf("%w: no version is left", backend.ErrFull)
 	}
+	vouched := r.anchor() == base
 	err := r.files.Create(ctx, next.file(), value)
 	if errors.Is(err, backend.ErrExist) {
 		return backend.ErrConflict
@@ -183,102 +276,76 @@ func (r *Register) swap(ctx context.Context, base state, value []byte) error {
 		return err
 	}
 	// Others can see the value: nothing is certain any more until the look back
-	// has found base.
-	versions, err := r.settle(ctx, base)
-	if err != nil {
+	// has found base. The name becomes durable meanwhile.
+	var flushed error
+	var group sync.WaitGroup
+	group.Go(func() { flushed = r.files.Flush(ctx) })
+	err = r.settle(ctx, base, vouched)
+	group.Wait()
+	if err = errors.Join(err, flushed); err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrUnknown, err)
 	}
-	r.collect(ctx, versions, next)
+	r.remember(stateOf(next, value))
+	r.collect(ctx, next)
 	return nil
 }
 
-// settle returns the versions there are, and nil if the one just created after
-// base is surely the next in the chain. It is, if base is still there: versions
-// are collected in ascending order, so the created one cannot have been there
-// before. A file of base's name with other bytes is no proof, for another late
-// writer may have made it; nor is one with the same bytes, once the chain is so
-// far ahead that base may have been collected: then whoever loaded it may have
-// loaded a late writer's. The first version has no base; its proof is that it is
-// alone.
-func (r *Register) settle(ctx context.Context, base state) ([]version, error) {
+// settle returns nil if the version just created after base is surely the next
+// in the chain. It is, if base is still there: versions are collected in
+// ascending order, so the created one cannot have been there before. A file of
+// base's name with other bytes is no proof, for another late writer may have made
+// it. Nor is one with the same bytes, unless this Register vouches that they were
+// the register's value: whoever else loaded them may have loaded a late writer's,
+// if the chain is so far ahead that base may have been collected. The first
+// version has no base; its proof is that it is alone.
+func (r *Register) settle(ctx context.Context, base state, vouched bool) error {
 	if base.version == 0 {
-		versions, err := r.versions(ctx)
+		versions, err := list(ctx, r.files)
 		if err == nil && !slices.Equal(versions, []version{1}) {
 			err = errors.New("the first version is not alone")
 		}
-		return versions, err
+		return err
 	}
 	value, err := r.read(ctx, base.version)
 	switch {
 	case errors.Is(err, backend.ErrNotExist): // of the register, that would be
-		return nil, errors.New("the replaced version is gone")
+		return errors.New("the replaced version is gone")
 	case err != nil:
-		return nil, err
+		return err
 	case stateOf(base.version, value) != base:
-		return nil, errors.New("the replaced version holds other bytes now")
+		return errors.New("the replaced version holds other bytes now")
+	case vouched:
+		return nil
 	}
-	versions, err := r.versions(ctx)
+	versions, err := list(ctx, r.files)
 	if err == nil && outlived(versions, base.version) {
 		err = errors.New("the chain has moved on too far")
 	}
-	return versions, err
+	return err
 }
 
-// collect removes those of the versions that latest has left far behind. It stops
-// at the first it cannot remove: the order matters, and the next swap tries again.
-func (r *Register) collect(ctx context.Context, versions []version, latest version) {
-	for i, v := range versions {
-		if v+kept > latest {
-			return
-		}
-		// The order must survive a crash, too.
-		if i > 0 && r.files.Flush(ctx) != nil {
-			return
-		}
-		if r.files.Remove(ctx, v.file()) != nil {
-			return
-		}
+// collect removes the versions that latest has left far behind, at some time. It
+// stops at the first it cannot remove: the order matters, and a later swap tries
+// again.
+func (r *Register) collect(ctx context.Context, latest version) {
+	if !r.tidying.CompareAndSwap(false, true) {
+		return
 	}
-}
-
-// A version numbers the register's values, from 1.
-type version uint64
-
-func (v version) file() string { return fmt.Sprintf("v%012d", uint64(v)) }
-
-// parseVersion reads the name of a version's file.
-func parseVersion(name string) (version, bool) {
-	digits, ok := strings.CutPrefix(name, "v")
-	n, err := strconv.ParseUint(digits, 10, 64)
-	v := version(n)
-	return v, ok && err == nil && v > 0 && v.file() == name
-}
-
-// A state is what a tag stands for: a version and its exact bytes. The zero
-// state is the cell that was never written.
-type state struct {
-	version version
-	sum     [sha256.Size]byte
-}
-
-func stateOf(v version, value []byte) state { return state{v, sha256.Sum256(value)} }
-
-func (s state) tag() backend.Tag {
-	return backend.Tag(fmt.Sprintf("%d-%x", uint64(s.version), s.sum))
-}
-
-// parseTag reads a tag of this package, the empty one included.
-func parseTag(tag backend.Tag) (state, error) {
-	if tag == "" {
-		return state{}, nil
+	err := r.files.Later(ctx, func(ctx context.Context, files Files) {
+		defer r.tidying.Store(false)
+		versions, err := list(ctx, files)
+		for i, v := range versions {
+			if err != nil || v+kept > latest {
+				return
+			}
+			// The order must survive a crash, too.
+			if i > 0 && files.Flush(ctx) != nil {
+				return
+			}
+			err = files.Remove(ctx, v.file())
+		}
+	})
+	if err != nil {
+		r.tidying.Store(false)
 	}
-	number, digits, _ := strings.Cut(string(tag), "-")
-	n, numberErr := strconv.ParseUint(number, 10, 64)
-	sum, sumErr := hex.DecodeString(digits)
-	s := state{version: version(n)}
-	copy(s.sum[:], sum)
-	if numberErr != nil || sumErr != nil || s.version == 0 || s.version > maxVersion || s.tag() != tag {
-		return state{}, fmt.Errorf("%w: tag %q", backend.ErrInvalid, string(tag))
-	}
-	return s, nil
 }

@@ -29,6 +29,17 @@ func (m *memory) Names(context.Context) ([]string, error) {
 	return slices.Collect(maps.Keys(m.files)), nil
 }
 
+func (m *memory) Ahead(_ context.Context, names []string) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, name := range names {
+		if _, ok := m.files[name]; !ok {
+			return i, nil
+		}
+	}
+	return len(names), nil
+}
+
 func (m *memory) Read(_ context.Context, name string, limit int64) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -68,6 +79,11 @@ func (m *memory) Remove(_ context.Context, name string) error {
 }
 
 func (m *memory) Flush(context.Context) error { return nil }
+
+func (m *memory) Later(ctx context.Context, do func(context.Context, Files)) error {
+	do(ctx, m)
+	return nil
+}
 
 func TestRegisterContract(t *testing.T) {
 	t.Parallel()
@@ -137,6 +153,87 @@ func TestTwoStaleCreatorsInARow(t *testing.T) {
 	if len(names) != kept || names[0] != version(41-kept+1).file() {
 		t.Errorf("versions: got %v, want the last %d", names, kept)
 	}
+}
+
+// TestKnownVersionAnew lets a version that a Register knows, and so the one after
+// it, be collected and made anew by late writers. It believes neither.
+func TestKnownVersionAnew(t *testing.T) {
+	t.Parallel()
+	for _, anew := range [][]int{{}, {6}, {7}, {7, 6}} {
+		m := new(memory)
+		late, r := New(m), New(m)
+		tags := []backend.Tag{""}
+		for i := 1; i <= 40; i++ {
+			tag, err := r.Swap(t.Context(), tags[i-1], fmt.Appendf(nil, "value %d", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tags = append(tags, tag)
+			if i != 6 {
+				continue
+			}
+			if _, tag, err := late.Load(t.Context(), ""); tag != tags[6] || err != nil {
+				t.Fatalf("load: got %q, %v, want the sixth version", tag, err)
+			}
+		}
+		for _, n := range anew {
+			if _, err := New(m).Swap(t.Context(), tags[n-1], fmt.Appendf(nil, "late %d", n)); !errors.Is(err, backend.ErrUnknown) {
+				t.Fatalf("late swap: got %v, want ErrUnknown", err)
+			}
+		}
+		if _, err := late.Swap(t.Context(), tags[6], []byte("later")); !refused(err) {
+			t.Errorf("%v made anew: swap of what is long gone: got %v, want it refused", anew, err)
+		}
+		if value, tag, err := late.Load(t.Context(), tags[6]); string(value) != "value 40" || tag != tags[40] || err != nil {
+			t.Errorf("%v made anew: load: got %q, %v, want value 40", anew, value, err)
+		}
+	}
+}
+
+func refused(err error) bool {
+	return errors.Is(err, backend.ErrConflict) || errors.Is(err, backend.ErrUnknown)
+}
+
+// TestFollow holds that whoever knows a version finds the current one, however
+// many came after it, and lists no directory for the next few.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	for n := range 2*kept + 1 {
+		m := &counting{memory: new(memory)}
+		writer, reader := New(m.memory), New(m)
+		tag, err := writer.Swap(t.Context(), "", []byte("value 0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := reader.Load(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		m.listed = 0
+		known := tag
+		for i := range n {
+			if tag, err = writer.Swap(t.Context(), tag, fmt.Appendf(nil, "value %d", i+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		value, now, err := reader.Load(t.Context(), known)
+		if now != tag || err != nil || n > 0 && string(value) != fmt.Sprintf("value %d", n) || n == 0 && value != nil {
+			t.Errorf("%d versions on: got %q, %v", n, value, err)
+		}
+		if few := n < ahead; few != (m.listed == 0) {
+			t.Errorf("%d versions on: listed %d times", n, m.listed)
+		}
+	}
+}
+
+// counting counts how often its files are listed.
+type counting struct {
+	*memory
+	listed int
+}
+
+func (c *counting) Names(ctx context.Context) ([]string, error) {
+	c.listed++
+	return c.memory.Names(ctx)
 }
 
 func FuzzTag(f *testing.F) {
