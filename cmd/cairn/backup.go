@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -255,14 +254,6 @@ func (r *backupRun) leaveOut(what selection.Options) {
 		r.options.Warn(path, err)
 	}
 	r.options.Walk.Rules = selection.New(what)
-}
-
-// pathError makes sure that what went wrong with a file names it.
-func pathError(path string, err error) error {
-	if strings.Contains(err.Error(), path) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", name(path), err)
 }
 
 // own returns what must never be in a backup: the repository itself, its

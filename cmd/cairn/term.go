@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -78,10 +80,31 @@ func (t *terminal) say(m messageJSON) {
 	case "error":
 		front, end = t.paint("31", "")
 	}
-	fmt.Fprintf(t.err, "cairn: %s%s%s\n", front, m.Text, end)
+	fmt.Fprintf(t.err, "cairn: %s%s%s\n", front, printable(m.Text), end)
 	if m.Hint != "" {
-		fmt.Fprintf(t.err, "       %s\n", m.Hint)
+		fmt.Fprintf(t.err, "       %s\n", printable(m.Hint))
 	}
+}
+
+// printable returns text as it may be shown: names in it may hold anything, and
+// must neither steer a terminal nor look like another message.
+func printable(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == '\n':
+			b.WriteString("\n       ")
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case strconv.IsGraphic(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+		text = text[size:]
+	}
+	return b.String()
 }
 
 // paint returns what stands before and after a text to be shown in a colour: the
@@ -196,6 +219,18 @@ func name(s string) string {
 		return s
 	}
 	return quoted
+}
+
+// pathError returns what went wrong with a file, with the file's name.
+func pathError(path string, err error) error {
+	var at *fs.PathError
+	if !errors.As(err, &at) || at.Path != path {
+		return fmt.Errorf("%s: %w", name(path), err)
+	}
+	if err == error(at) {
+		return fmt.Errorf("%s %s: %w", at.Op, name(path), at.Err)
+	}
+	return err
 }
 
 // size returns a number of bytes for people.

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+)
+
+// TestPrintable holds that what a name contains neither steers a terminal nor
+// looks like a message of its own.
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"open /home/ada/Résumé 履歴.txt: denied": "open /home/ada/Résumé 履歴.txt: denied",
+		"open \x1b[31mred: denied":             `open \x1b[31mred: denied`,
+		"open a\ncairn: all is well":           "open a\n       cairn: all is well",
+		"open \xff\t\u202etxt":                 `open \xff\t\u202etxt`,
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestPathError holds that a warning names its file, and names it once.
+func TestPathError(t *testing.T) {
+	t.Parallel()
+	denied := errors.New("permission denied")
+	at := func(path string) error { return &fs.PathError{Op: "open", Path: path, Err: denied} }
+	for _, c := range []struct {
+		path string
+		err  error
+		want string
+	}{
+		{"/home/a", at("/home/a"), "open /home/a: permission denied"},
+		{"/home/a", fmt.Errorf("read anew: %w", at("/home/a")), "read anew: open /home/a: permission denied"},
+		{"a", denied, "a: permission denied"},                      // an "a" is in every message
+		{"a", at("/home/a"), "a: open /home/a: permission denied"}, // of another place
+		{"/e\x1b", at("/e\x1b"), `open "/e\x1b": permission denied`},
+		{"/e\x1b", denied, `"/e\x1b": permission denied`},
+	} {
+		if got := pathError(c.path, c.err).Error(); got != c.want {
+			t.Errorf("%q, %q: got %q, want %q", c.path, c.err, got, c.want)
+		}
+		if !errors.Is(pathError(c.path, c.err), denied) {
+			t.Errorf("%q, %q: the cause is lost", c.path, c.err)
+		}
+	}
+}
