@@ -13,7 +13,9 @@ import (
 // catCmd prints a file of an archive.
 type catCmd struct {
 	Archive string `arg:"" help:"The archive: latest, a name, or the beginning of an id."`
-	Path    string `arg:"" help:"The file: its path in the archive, or where it was."`
+	File    string `arg:"" name:"path" help:"The file: its path in the archive, or where it was."`
+
+	narrowing
 }
 
 // Help implements kong's longer help.
@@ -29,13 +31,13 @@ it ends before the damage, and the exit code says so.`
 
 // Run implements the verb.
 func (c *catCmd) Run(ctx context.Context, g *globals) (err error) {
-	v, a, err := g.openArchive(ctx, c.Archive)
+	v, a, err := g.openArchive(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}
 	defer v.close(&err)
 	lists := archive.NewReader(a.Root(), v.NewMetaReader().Fetch(ctx))
-	path, err := findPath(lists, &a, c.Path)
+	path, err := findPath(lists, &a, c.File)
 	if err != nil {
 		return err
 	}

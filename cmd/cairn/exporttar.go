@@ -24,6 +24,8 @@ type exportTarCmd struct {
 	File    string   `arg:"" help:"The tar file; - for standard output. With .gz, .tgz, .zst or .tzst at its end it is compressed."`
 	Paths   []string `arg:"" optional:"" name:"path" help:"Only these files and directories."`
 	Strip   int      `name:"strip-components" placeholder:"N" help:"Leave out so many leading components of the names."`
+
+	narrowing
 }
 
 // Help implements kong's longer help.
@@ -46,7 +48,7 @@ func (c *exportTarCmd) Run(ctx context.Context, g *globals) (err error) {
 	if _, err := tarball.Compress(io.Discard, c.File); err != nil {
 		return usage(fmt.Errorf("%w: write to - and pipe it through a program that does", err))
 	}
-	v, a, err := g.openArchive(ctx, c.Archive)
+	v, a, err := g.openArchive(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}

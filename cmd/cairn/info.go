@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cairn/objects"
+	"cairn/objects/record"
 	"cairn/pipeline/repository"
 )
 
@@ -112,6 +113,16 @@ func archiveInfo(g *globals, a *repository.Archive) error {
 	fmt.Fprintf(w, "took\t%s\n", took(a.End.Sub(a.Start)))
 	for _, root := range a.Roots {
 		fmt.Fprintf(w, "path\t%s\n", name(root.Source))
+	}
+	fmt.Fprintf(w, "series\t%s\n", name(a.Series))
+	if len(a.Tags) > 0 {
+		fmt.Fprintf(w, "tags\t%s\n", tags(a))
+	}
+	if a.Comment != "" {
+		fmt.Fprintf(w, "comment\t%s\n", name(a.Comment))
+	}
+	if a.Kind == record.Checkpoint {
+		fmt.Fprintln(w, "ends early\tthe run was interrupted: this is what it had reached")
 	}
 	fmt.Fprintf(w, "holds\t%s, %s, %s\n", count(a.Files, "file"), count(a.Dirs, "directory"), size(a.Size))
 	fmt.Fprintf(w, "added\t%s of new data, stored in %s\n", size(a.NewData), size(a.NewStored))

@@ -64,9 +64,17 @@ func (c *listCmd) print(g *globals, archives []repository.Archive) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t", a.ID.Short(), name(a.Name),
 			a.Start.Local().Format("2006-01-02 15:04:05"), a.Files, size(a.Size), size(a.NewStored))
 		if tagged {
-			fmt.Fprintf(w, "%s\t", name(strings.Join(a.Tags, ",")))
+			fmt.Fprintf(w, "%s\t", tags(&a))
 		}
 		fmt.Fprintln(w, name(a.Series))
 	}
 	return w.Flush()
+}
+
+// tags returns the tags of an archive as they may be shown.
+func tags(a *repository.Archive) string {
+	if len(a.Tags) == 0 {
+		return ""
+	}
+	return name(strings.Join(a.Tags, ","))
 }

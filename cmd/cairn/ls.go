@@ -40,7 +40,7 @@ func (lsCmd) Help() string {
 
 // Run implements the verb.
 func (c *lsCmd) Run(ctx context.Context, g *globals) (err error) {
-	v, a, err := g.openOneOf(ctx, c.Archive, c.narrowing)
+	v, a, err := g.openArchive(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type mountCmd struct {
 	Foreground bool     `short:"f" help:"Stay until the directory is unmounted; an interrupt unmounts it."`
 	AllowOther bool     `help:"Let other users in, as far as the modes and owners of the files do."`
 
+	narrowing
+
 	Detached bool `hidden:"" env:"CAIRN_MOUNT_DETACHED"` // the process in the background, before it is
 }
 
@@ -29,7 +31,7 @@ func (mountCmd) Help() string {
 	return `Examples:
 
     cairn mount latest /mnt/backup
-    cairn mount /mnt/backups
+    cairn mount /mnt/backups --host mail
     cairn umount /mnt/backups
 
 What is shown cannot be changed, and is read when it is looked at. A mount of
@@ -57,14 +59,15 @@ func (c *mountCmd) Run(ctx context.Context, g *globals) (err error) {
 		return err
 	}
 	if ref != "" {
-		a, err := v.Find(ref)
+		a, err := repository.FindAmong(c.keep(v.Archives()), ref)
 		if err != nil {
 			return err
 		}
+		g.goesBy("archive", &a)
 		only := mountable(&a)
 		o.Only = &only
 	}
-	m, err := mount.New(ctx, dir, newMountSource(v), o)
+	m, err := mount.New(ctx, dir, newMountSource(v, &c.narrowing), o)
 	if err != nil {
 		return fmt.Errorf("%w\n       is the directory in use already, and, unless you are root, is fusermount3 installed?", err)
 	}
@@ -115,8 +118,8 @@ func mountable(a *repository.Archive) mount.Archive {
 	return mount.Archive{ID: a.ID, Archive: a.Archive, Root: a.Root()}
 }
 
-// newMountSource returns what a mount reads from.
-func newMountSource(v *session) mount.Source {
+// newMountSource returns what a mount reads from, of the archives that n leaves.
+func newMountSource(v *session, n *narrowing) mount.Source {
 	var first sync.Once
 	return mount.Source{
 		Chunks: v, Keys: v.Keys,
@@ -132,7 +135,7 @@ func newMountSource(v *session) mount.Source {
 					return nil, err
 				}
 			}
-			for _, a := range v.Archives() {
+			for _, a := range n.keep(v.Archives()) {
 				if a.Kind == record.Full {
 					list = append(list, mountable(&a))
 				}

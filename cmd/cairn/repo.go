@@ -105,14 +105,9 @@ func (g *globals) open(ctx context.Context) (*session, error) {
 	return g.openWithCache(ctx, p.cache)
 }
 
-// openArchive opens the repository to read the archive that ref names: see
-// repository.Find.
-func (g *globals) openArchive(ctx context.Context, ref string) (v *session, a repository.Archive, err error) {
-	return g.openOneOf(ctx, ref, narrowing{})
-}
-
-// openOneOf is openArchive for an archive among those that n leaves.
-func (g *globals) openOneOf(ctx context.Context, ref string, n narrowing) (v *session, a repository.Archive, err error) {
+// openArchive opens the repository to read the archive that ref names among
+// those that n leaves: see repository.FindAmong.
+func (g *globals) openArchive(ctx context.Context, ref string, n narrowing) (v *session, a repository.Archive, err error) {
 	v, err = g.open(ctx)
 	if err != nil {
 		return nil, a, err

@@ -55,7 +55,7 @@ func (c *restoreCmd) Run(ctx context.Context, g *globals) (err error) {
 	if c.StripComponents < 0 {
 		return usage(errors.New("--strip-components: how many cannot be below 0"))
 	}
-	v, a, err := g.openOneOf(ctx, c.Archive, c.narrowing)
+	v, a, err := g.openArchive(ctx, c.Archive, c.narrowing)
 	if err != nil {
 		return err
 	}

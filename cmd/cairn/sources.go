@@ -105,7 +105,7 @@ func (s *sources) lists(ctx context.Context) (paths, names []string, err error) 
 		}
 		text, getErr := get(name)
 		if getErr != nil {
-			err = fmt.Errorf("%s %s: %w", flag, name, getErr)
+			err = fmt.Errorf("%s %s: %w; no archive was made", flag, name, getErr)
 			return
 		}
 		if bytes.IndexByte(text, 0) >= 0 {

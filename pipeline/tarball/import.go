@@ -51,7 +51,7 @@ var (
 	errShort    = errors.New("it ends too early")
 	errAbsolute = errors.New("the slash in front of it, and of other names, is left away: restore --target / brings it back")
 	errGlobal   = errors.New("what it says about all members is left out")
-	errMore     = errors.New("there is more behind the end of the tar file, which is left out: perhaps another one, which can be imported by itself")
+	errMore     = errors.New("the tar file ends here; there is more behind it, which is left out: perhaps another tar file, which can be imported by itself")
 )
 
 // uploads is how many packs are stored at the same time.
