@@ -28,6 +28,7 @@ const (
 	maxConflicts = 200                   // as many mean that the store refuses every swap
 	minPause     = 50 * time.Millisecond // after the first of them
 	maxPause     = 10 * time.Second      // after any
+	maxCrowded   = time.Second           // after any conflict
 )
 
 // A cell is the register as this process knows it, with head inside. Its
@@ -122,6 +123,10 @@ func (c *cell) update(ctx context.Context, t transition) (record.Head, error) {
 			return head, err
 		case errors.Is(err, backend.ErrConflict) && tries < maxConflicts:
 			// Somebody else's swap succeeded: no failure, but do not crowd.
+			if err := c.giveWay(ctx, tries); err != nil {
+				return record.Head{}, u.inDoubt(err)
+			}
+			continue
 		case tries >= maxTries || !passing(ctx, err):
 			return record.Head{}, u.inDoubt(err)
 		}
@@ -206,6 +211,15 @@ func passing(ctx context.Context, err error) bool {
 // pause waits before the next try, longer after each.
 func (c *cell) pause(ctx context.Context, tries int) error {
 	return sleep(ctx, c.jitter(min(minPause<<min(tries-1, 10), maxPause)))
+}
+
+// giveWay waits after a conflict: not at all after the first, for what was to be
+// changed may be different now, and with each somebody else is done.
+func (c *cell) giveWay(ctx context.Context, conflicts int) error {
+	if conflicts == 1 {
+		return ctx.Err()
+	}
+	return sleep(ctx, c.jitter(min(minPause<<min(conflicts-2, 10), maxCrowded)))
 }
 
 // jitter returns a duration from half of d to d, so that those who wait for the

@@ -135,9 +135,23 @@ func (c *Chain) upToHead(ctx context.Context) (News, error) {
 		return News{}, err
 	}
 	if headMark(head) != stateMark(state) {
-		return c.Refresh(ctx)
+		return c.catchUp(ctx)
 	}
 	return News{Head: head, State: state}, nil
+}
+
+// catchUp reads what leads to the head last known, without loading it again.
+func (c *Chain) catchUp(ctx context.Context) (News, error) {
+	if err := c.gate.enter(ctx); err != nil {
+		return News{}, err
+	}
+	defer c.gate.leave()
+	head, err := c.cell.last(ctx)
+	if err != nil {
+		return News{}, err
+	}
+	// What others have witnessed meanwhile may be newer than this head.
+	return c.follow(ctx, head, c.seen)
 }
 
 // order returns the policy at the head last known.

@@ -179,7 +179,7 @@ func (w *Writer) unapplied(ctx context.Context, link Link, err error) error {
 	if !errors.Is(err, errMoved) && !errors.Is(err, errBlocked) && !errors.Is(err, errNoPlace) {
 		return inDoubt(err)
 	}
-	news, lookErr := w.chain.Refresh(ctx)
+	news, lookErr := w.chain.catchUp(ctx) // to the head that says so, loaded after the swap
 	if lookErr != nil {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, lookErr)
 	}
@@ -194,8 +194,12 @@ func (w *Writer) unapplied(ctx context.Context, link Link, err error) error {
 		return nil
 	}
 	// The register was seen with another tag than any of the swaps was bound
-	// to, and the chain without the record: nobody will ever link to it.
-	w.chain.records.drop(ctx, link.At)
+	// to, and the chain without the record: nobody will ever link to it. The
+	// next try does not wait for it to go.
+	w.heart.Go(func() error {
+		w.chain.records.drop(context.WithoutCancel(ctx), link.At)
+		return nil
+	})
 	return err
 }
 

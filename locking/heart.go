@@ -65,9 +65,10 @@ func (w *Writer) gone(id record.ParticipantID) {
 	if w.id != id || w.state != holding {
 		return
 	}
-	w.state = evicted
-	if w.run.Mode != record.Append {
-		w.state = lost
+	if w.run.Mode == record.Append {
+		w.stand(evicted)
+	} else {
+		w.stand(lost)
 		w.cancel(ErrLeaseLost)
 	}
 }
@@ -165,7 +166,7 @@ func (w *Writer) enter(s leaseState) (was leaseState) {
 	defer w.mu.Unlock()
 	was = w.state
 	if s == over || was < lost {
-		w.state = s
+		w.stand(s)
 	}
 	return was
 }
@@ -175,6 +176,6 @@ func (w *Writer) withdraw() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.state == holding {
-		w.state = asked
+		w.stand(asked)
 	}
 }

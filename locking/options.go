@@ -57,7 +57,7 @@ type mutants struct {
 // right outside of tests.
 type Timing struct {
 	TTL     time.Duration // of a lease: 5 min
-	MinPoll time.Duration // the shortest pause of the next in the queue: 1/300 of TTL, 1 s
+	MinPoll time.Duration // the shortest pause of the next in the queue: 1/3000 of TTL, 100 ms
 	MaxPoll time.Duration // anybody's longest: 1/20 of TTL, 15 s
 }
 
@@ -68,7 +68,7 @@ func (o Options) complete() (Options, error) {
 	}
 	t := &o.Timing
 	setDefault(&t.TTL, 5*time.Minute)
-	setDefault(&t.MinPoll, t.TTL/300)
+	setDefault(&t.MinPoll, t.TTL/3000)
 	setDefault(&t.MaxPoll, max(t.MinPoll, t.TTL/20))
 	if t.TTL < time.Millisecond || t.TTL > maxTTL || t.MinPoll < 0 || t.MaxPoll < t.MinPoll {
 		return o, fmt.Errorf("timing %+v is out of range", *t)

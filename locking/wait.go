@@ -196,5 +196,5 @@ func (q *waiter) left() time.Duration { return q.patience - q.waited() }
 // of it lasts: what is lost between two turns stays in proportion to them.
 func (q *waiter) pause() time.Duration {
 	t := q.w.chain.options.Timing
-	return min(max(q.waited()/20, t.MinPoll*time.Duration(max(1, q.place))), t.MaxPoll)
+	return min(max(q.waited()/10, t.MinPoll*time.Duration(max(1, q.place))), t.MaxPoll)
 }

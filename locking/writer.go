@@ -50,7 +50,7 @@ type Writer struct {
 	run    Run
 	cancel context.CancelCauseFunc // ends the run's context
 
-	heart     errgroup.Group     // keeps lease and ticket up
+	heart     errgroup.Group     // keeps lease and ticket up, and removes records that were lost
 	stopHeart context.CancelFunc // ends it
 	listing   chan struct{}      // closed when it is to begin
 
@@ -61,6 +61,8 @@ type Writer struct {
 	stored  bool                 // Ensure allowed the run to store packs; guarded by mu
 	orphans uint64               // of head, when the lease was taken; guarded by mu
 	adopted uint64               // of these, what the next commit accounts for; guarded by mu
+	turns   Turns                // guarded by mu
+	turn    time.Time            // when the present one began; guarded by mu
 
 	gate    gate  // one at a time takes the lease, commits or releases
 	beating bool  // listing is closed; guarded by gate
@@ -218,7 +220,9 @@ func (w *Writer) take(ctx context.Context) error {
 		}
 	}
 	w.enter(asked)
+	begun := w.chain.options.Now()
 	head, err := w.wait(ctx)
+	w.waited(begun)
 	if err != nil {
 		return fmt.Errorf("take the lease: %w", err)
 	}

@@ -333,11 +333,19 @@ func (r *backupRun) report(a record.Archive, s backup.Summary) error {
 	}
 	_, err := fmt.Fprintf(t.out, "%s %s\n  %s, %s: %d new, %d changed, %d unchanged\n  new data %s, stored %s in %s\n  took %s\n",
 		what, a.Name, count(s.Files, "file"), size(s.Bytes), s.New, s.Changed, s.Unchanged,
-		size(s.NewBytes), size(s.Stored), count(s.Packs, "pack"), took(s.Took))
+		size(s.NewBytes), size(s.Stored), count(s.Packs, "pack"), tookWaiting(s))
 	if err == nil && s.Warnings > 0 {
 		_, err = fmt.Fprintf(t.out, "  %s: see above\n", count(s.Warnings, "warning"))
 	}
 	return err
+}
+
+// tookWaiting says how long the backup took, and how much of that it had to wait.
+func tookWaiting(s backup.Summary) string {
+	if s.Waited < time.Second {
+		return took(s.Took)
+	}
+	return fmt.Sprintf("%s, %s of it waiting for others who wrote", took(s.Took), took(s.Waited))
 }
 
 // skipped says that no archive was made.

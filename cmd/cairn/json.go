@@ -79,13 +79,15 @@ type backupJSON struct {
 	Packs     uint64       `json:"packs"`
 	Warnings  uint64       `json:"warnings"`
 	Seconds   float64      `json:"seconds"`
+	Waited    float64      `json:"seconds_waited"` // for others who were writing
+	Held      float64      `json:"seconds_locked"` // holding the lock
 }
 
 func backupResult(a record.Archive, s backup.Summary, dryRun bool, v *session) backupJSON {
 	j := backupJSON{
 		DryRun: dryRun, Skipped: s.Skipped, New: s.New, Changed: s.Changed, Unchanged: s.Unchanged, Bytes: s.Bytes, Read: s.Read,
 		NewChunks: s.NewChunks, NewBytes: s.NewBytes, Stored: s.Stored, Packs: s.Packs,
-		Warnings: s.Warnings, Seconds: s.Took.Seconds(),
+		Warnings: s.Warnings, Seconds: s.Took.Seconds(), Waited: s.Waited.Seconds(), Held: s.Held.Seconds(),
 	}
 	if !dryRun {
 		full := toJSON(&a)

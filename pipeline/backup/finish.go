@@ -137,5 +137,8 @@ func (r *run) summary(begin time.Time) Summary {
 		p := &r.packer.Stats
 		s.NewChunks, s.NewBytes, s.Stored, s.Packs = p.Chunks.Load(), p.Raw.Load(), p.Stored.Load(), p.Packs.Load()
 	}
+	if w := r.checkpoints.writer; w != nil {
+		s.Waited, s.Held = w.Turns()
+	}
 	return s
 }

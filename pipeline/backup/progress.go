@@ -69,6 +69,7 @@ type Summary struct {
 	Packs                   uint64
 	Warnings                uint64
 	Took                    time.Duration
-	Interrupted             bool // the archive is a checkpoint: it ends early
-	Skipped                 bool // nothing has changed: no archive was made
+	Waited, Held            time.Duration // of that: for the lease, and with it
+	Interrupted             bool          // the archive is a checkpoint: it ends early
+	Skipped                 bool          // nothing has changed: no archive was made
 }

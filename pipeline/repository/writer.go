@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -263,6 +264,12 @@ func (r *Repository) remember(ctx context.Context) error {
 		return err
 	}
 	return r.Sync(ctx)
+}
+
+// Turns returns how long the run waited for the lease, and held it.
+func (w *Writer) Turns() (waited, held time.Duration) {
+	t := w.lease.Turns()
+	return t.Waited, t.Held
 }
 
 // End gives up the lease, if it is still held. What was stored and not
