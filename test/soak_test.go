@@ -54,6 +54,14 @@ func TestSoak(t *testing.T) {
 		b := newBox(t)
 		(&soak{box: b, packs: b.repo, ttl: 2 * time.Second}).run()
 	})
+	t.Run("s3", func(t *testing.T) {
+		t.Parallel()
+		b := newBox(t)
+		server := servers.MinIO(t)
+		b.useRepo(fmt.Sprintf("s3+http://%s/%s/soak", server.Endpoint, server.Bucket(t)))
+		b.env = append(b.env, "AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey)
+		(&soak{box: b, ttl: 3 * time.Second}).run()
+	})
 	t.Run("sftp", func(t *testing.T) {
 		t.Parallel()
 		if *soakTime < time.Minute {
