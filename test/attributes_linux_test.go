@@ -162,7 +162,7 @@ func loopDisk(t *testing.T, kind string) string {
 }
 
 // tool runs a program in dir and returns what it prints; it must succeed.
-func tool(t *testing.T, dir, name string, args ...string) string {
+func tool(t testing.TB, dir, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
