@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"backend/local":       {"backend", "backend/versions"},
 	"backend/sftp":        {"backend", "backend/versions"},
 	"backend/retry":       {"backend"},
+	"backend/pace":        {"backend"},
 	"backend/s3":          {"backend"},
 	"backend/probe":       {"backend"}, // any store's register
 	"backend/backendtest": {"backend"},
@@ -85,6 +86,7 @@ var arrows = map[string][]string{
 		"cmd/manual",
 		"backend",
 		"backend/local",
+		"backend/pace",
 		"backend/probe",
 		"backend/retry",
 		"backend/s3",

@@ -11,6 +11,7 @@ import (
 
 	"cairn/backend"
 	"cairn/backend/local"
+	"cairn/backend/pace"
 	"cairn/backend/retry"
 	"cairn/backend/s3"
 	"cairn/backend/sftp"
@@ -99,13 +100,15 @@ type remoteStore interface {
 	locking.Register
 }
 
-// patient returns s with the calls repeated that may succeed when repeated. A
-// person is told what the run is waiting for.
+// patient returns s with the calls repeated that may succeed when repeated, and
+// no more under way than the way there carries. A person is told what the run is
+// waiting for.
 func (g *globals) patient(s remoteStore) repository.Store {
 	o := retry.Options{Peer: new(retry.Peer), Notify: func(w retry.Wait) {
 		g.term.warn("%v; trying again in %s", w.Err, w.Pause.Round(time.Second))
 	}}
-	return repository.Store{Backend: retry.New(s, o), Register: retry.NewRegister(s, o)}
+	way := pace.New(s, pace.Options{})
+	return repository.Store{Backend: retry.New(way, o), Register: retry.NewRegister(s, o), PackSize: way.Size}
 }
 
 // openStore opens the store at loc, which must be there.

@@ -119,6 +119,14 @@ func (b *Builder) Empty() bool {
 	return len(b.header.Frames) == 0
 }
 
+// Len returns how long the pack would be if it were finished now, bytes, without
+// its padding.
+func (b *Builder) Len() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.size.pack()
+}
+
 // Add seals a frame into the pack: the payload that a Compressor made of the
 // chunks' plaintexts, one behind another. It keeps neither slice. ok is false,
 // and nothing has happened, if the pack is full: it is time to Finish it and

@@ -12,7 +12,7 @@ type Padding uint8
 
 const (
 	ToQuantum Padding = iota // a multiple of 1/256 of the target: for full packs
-	ToPadme                  // the next Padmé length: for the last pack of a run
+	ToPadme                  // the next Padmé length: for packs that are closed before they are full
 )
 
 // Padme returns the smallest Padmé length that is at least n: at most 12 %

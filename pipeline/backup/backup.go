@@ -251,6 +251,7 @@ func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Ro
 		Keys: r.repo.Keys, Store: r.repo.Backend(), Index: r.repo.Index,
 		Entropy:   r.entropy,
 		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level, Try: r.o.Try,
+		Size:   r.repo.PackSize(),
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },
 		Stored: r.repo.KeepPack,
 	})

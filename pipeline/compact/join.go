@@ -23,14 +23,15 @@ const joinBytes = 64 << 20
 // to 64 MiB of them, so that a backup can afford it. It does not ask what of
 // them is needed, and moves all frames as they are: that spares the marking, and
 // condemns nothing that anybody could miss. Packs whose grace is over are
-// deleted first. It does nothing while others write or wait.
+// deleted first. It does nothing while others write or wait, nor where the way to
+// the store has turned out to carry only packs that are as small.
 func Join(ctx, stop context.Context, repo *repository.Repository, o Options) (Summary, error) {
 	if err := o.complete(); err != nil {
 		return Summary{}, err
 	}
 	c := &compaction{o: o, repo: repo, stop: stop, count: o.Progress}
 	small := c.small()
-	if head := repo.Head(); len(small) == 0 || len(head.Holders)+len(head.Queue) > 0 {
+	if head := repo.Head(); len(small) == 0 || len(head.Holders)+len(head.Queue) > 0 || c.slow() {
 		return Summary{}, nil
 	}
 	if err := c.sweep(ctx, locking.Grace); err != nil {
@@ -43,6 +44,16 @@ func Join(ctx, stop context.Context, repo *repository.Repository, o Options) (Su
 		return c.sum, err
 	}
 	return c.sum, repo.Sync(ctx)
+}
+
+// slow reports whether this run would make small packs on purpose.
+func (c *compaction) slow() bool {
+	size := c.repo.PackSize()
+	if size == nil {
+		return false
+	}
+	n, measured := size()
+	return measured && n < int64(c.o.PackTarget)/smallShare
 }
 
 // small returns the packs to be joined, the smallest first; none if there are

@@ -48,7 +48,7 @@ const (
 )
 
 // Options say where and how packs are written. All fields but Level, Try,
-// Entropy and Before are required.
+// Entropy, Size, Stored and Before are required.
 type Options struct {
 	Keys      *crypt.Keys
 	Store     Store
@@ -63,6 +63,11 @@ type Options struct {
 	// Stored is told of every pack that has become durable, and keeps none of
 	// it. It may be called concurrently; may be nil.
 	Stored func(*pack.Pack)
+
+	// Size, unless nil, returns how long packs should be for now, bytes: a slow
+	// way to the store is better off with short ones. measured is false as long
+	// as nobody knows, because none has gone that way; then one goes first.
+	Size func() (n int64, measured bool)
 
 	// Before is called before every pack is stored, by one goroutine at a
 	// time: the place to take a lock. It may be nil.
@@ -160,11 +165,47 @@ func (p *Packer) into(ctx context.Context, kind objects.Kind, add func(*pack.Bui
 		if errors.Is(err, pack.ErrFinished) {
 			continue // another worker has just retired it: there is a new one
 		}
-		if ok || err != nil {
+		switch {
+		case err != nil:
 			return err
+		case ok:
+			return p.shorten(ctx, open, b)
 		}
 		p.retire(open, b, pack.ToQuantum)
 	}
+}
+
+// shorten retires b before it is full, if it is long enough for the way to the
+// store. As long as nobody knows that, it waits for a pack that is on its way.
+func (p *Packer) shorten(ctx context.Context, open *openPack, b *pack.Builder) error {
+	for p.o.Size != nil {
+		n, measured := p.o.Size()
+		if b.Len() < n {
+			return nil
+		}
+		durable := p.oneStoring()
+		if measured || durable == nil {
+			p.retire(open, b, pack.ToPadme)
+			return nil
+		}
+		select {
+		case <-durable:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// oneStoring returns what is closed when some pack that is being stored is
+// durable, or nil.
+func (p *Packer) oneStoring() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for durable := range p.storing {
+		return durable
+	}
+	return nil
 }
 
 // current returns the open builder, beginning a pack when there is none: that

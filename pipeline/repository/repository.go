@@ -34,6 +34,10 @@ var (
 type Store struct {
 	Backend  backend.Backend
 	Register locking.Register
+
+	// PackSize, unless nil, returns how long packs should be for now: see
+	// packer.Options.Size.
+	PackSize func() (n int64, measured bool)
 }
 
 // Options say how a repository is opened.
@@ -290,6 +294,10 @@ func (r *Repository) warn(err error) {
 
 // Backend returns where the repository's objects are kept.
 func (r *Repository) Backend() backend.Backend { return r.store.Backend }
+
+// PackSize returns how long packs should be for now: see packer.Options.Size.
+// It is nil where that does not depend on the way to the store.
+func (r *Repository) PackSize() func() (n int64, measured bool) { return r.store.PackSize }
 
 // State returns what the repository held when it was read last. It must not
 // be changed.

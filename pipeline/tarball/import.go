@@ -103,7 +103,7 @@ func (x Import) Run(ctx context.Context, repo *repository.Repository, r io.Reade
 func (x Import) store(ctx context.Context, repo *repository.Repository, w *repository.Writer, r io.Reader) (record.Archive, error) {
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: repo.Keys, Store: repo.Backend(), Index: repo.Index, FrameSize: int(repo.Config.FrameSize),
-		Target: x.PackTarget, Uploads: uploads, Level: pack.Fastest,
+		Target: x.PackTarget, Uploads: uploads, Level: pack.Fastest, Size: repo.PackSize(),
 		Entropy: func() []byte { return fmt.Appendf(nil, "%s %d %d", x.Archive.Host, os.Getpid(), x.Now().UnixNano()) },
 		Before:  func(ctx context.Context) error { return w.Ensure(ctx, ctx) },
 	})
