@@ -21,6 +21,11 @@ type Faults struct {
 	// together; 0 never does. What was asked by then still reaches the server;
 	// what it answers to the last of it is lost.
 	CutAfter int64
+	// CutEvery cuts, in the same way, the connection through which every so many
+	// bytes come towards the server, of all connections; 0 never does.
+	CutEvery int64
+	// Cuts is how many connections are cut at most; 0 is any number.
+	Cuts int64
 }
 
 // A Proxy passes TCP connections of the loopback interface on to a server, and
@@ -31,6 +36,7 @@ type Proxy struct {
 	faults   Faults
 	group    sync.WaitGroup
 	cuts     atomic.Int64
+	sent     atomic.Int64 // bytes towards the server
 	quiet    atomic.Bool
 	pace     [2]pace // towards the server, and back
 
@@ -60,6 +66,9 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Cuts returns how many connections were cut.
 func (p *Proxy) Cuts() int { return int(p.cuts.Load()) }
+
+// Sent returns how many bytes have come through towards the server.
+func (p *Proxy) Sent() int64 { return p.sent.Load() }
 
 // Cut cuts all connections. New ones are passed on as before.
 func (p *Proxy) Cut() {
@@ -150,8 +159,7 @@ func (p *Proxy) pass(c *pair, to io.Writer, from io.Reader, way int) {
 				due = time.Now().Add(p.faults.Delay)
 			}
 			pieces <- piece{buf[:n], due}
-			if passed := c.passed.Add(int64(n)); p.faults.CutAfter > 0 && passed > p.faults.CutAfter && c.cut.CompareAndSwap(false, true) {
-				p.cuts.Add(1)
+			if p.due(c, int64(n), way) && c.cut.CompareAndSwap(false, true) {
 				p.group.Go(func() {
 					time.Sleep(lastWords)
 					c.close()
@@ -163,6 +171,24 @@ func (p *Proxy) pass(c *pair, to io.Writer, from io.Reader, way int) {
 			return
 		}
 	}
+}
+
+// due reports whether c is to be cut, now that n bytes more have passed.
+func (p *Proxy) due(c *pair, n int64, way int) bool {
+	over := p.faults.CutAfter > 0 && c.passed.Add(n) > p.faults.CutAfter
+	if way == 0 {
+		sent, every := p.sent.Add(n), p.faults.CutEvery
+		over = over || every > 0 && sent/every > (sent-n)/every
+	}
+	if !over || c.cut.Load() {
+		return false
+	}
+	cuts := p.cuts.Add(1)
+	if p.faults.Cuts > 0 && cuts > p.faults.Cuts {
+		p.cuts.Add(-1)
+		return false
+	}
+	return true
 }
 
 // pace spreads bytes over time.
