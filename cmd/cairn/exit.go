@@ -10,6 +10,7 @@ import (
 	"cairn/objects"
 	"cairn/objects/crypt"
 	"cairn/pipeline/compact"
+	"cairn/pipeline/mount"
 	"cairn/pipeline/repository"
 	"cairn/pipeline/restore"
 )
@@ -109,6 +110,9 @@ var outcomes = []outcome{
 	{is(locking.ErrForked), exitForked, ""},
 	{is(backend.ErrFull), exitFull, "nothing that was committed is lost: make room and run the command again"},
 	{is(restore.ErrFull), exitFull, "what was restored so far is in place: make room there, or name another --target, and run the command again"},
+	{is(mount.ErrNoHelper), exitFailed, "install the package fuse3, or let root mount"},
+	{is(mount.ErrNoOthers), exitFailed, "root can allow it with the line user_allow_other in /etc/fuse.conf; without --allow-other only you can look"},
+	{is(mount.ErrRefused), exitFailed, "it has said why above: the directory must be yours and /dev/fuse open to you"},
 	{is(errDamaged), exitDamaged, ""},
 	{is(locking.ErrNoHead), exitDamaged, "everything else is there all the same: cairn rebuild-head puts it together again"},
 	{is(errUnreadable), exitDamaged, "nothing can be read without it: put it back from another copy of the repository if there is one, and remove nothing else"},

@@ -69,7 +69,7 @@ func (c *mountCmd) Run(ctx context.Context, g *globals) (err error) {
 	}
 	m, err := mount.New(ctx, dir, newMountSource(v, &c.narrowing), o)
 	if err != nil {
-		return fmt.Errorf("%w\n       is the directory in use already, and, unless you are root, is fusermount3 installed?", err)
+		return err
 	}
 	return m.Wait(ctx, func() error { return c.ready(g, v, dir) })
 }

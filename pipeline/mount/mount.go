@@ -27,6 +27,9 @@ const readMost = 1 << 20
 // New shows archives at dir, which is there. They are read under ctx, but not
 // only until it ends. Wait must follow.
 func New(ctx context.Context, dir string, s Source, o Options) (*Mounted, error) {
+	if err := mayMount(o); err != nil {
+		return nil, fmt.Errorf("mount at %s: %w", dir, err)
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	fs := newFileSystem(ctx, s, o)
 	if o.Only == nil {
@@ -49,7 +52,7 @@ func New(ctx context.Context, dir string, s Source, o Options) (*Mounted, error)
 	server, err := fuse.NewServer(fs, dir, &options)
 	if err != nil {
 		cancel()
-		return nil, fmt.Errorf("mount at %s: %w", dir, err)
+		return nil, fmt.Errorf("mount at %s: %w", dir, refused(err))
 	}
 	return &Mounted{dir: dir, server: server, fs: fs, cancel: cancel}, nil
 }

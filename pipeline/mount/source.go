@@ -47,5 +47,18 @@ type Options struct {
 	Warn       func(error) // what could not be shown; called concurrently
 }
 
-// ErrBusy says that a directory cannot be unmounted because somebody uses it.
-var ErrBusy = errors.New("somebody uses it")
+// Errors of mounting and unmounting.
+var (
+	// ErrBusy says that a directory cannot be unmounted because somebody uses it.
+	ErrBusy = errors.New("somebody uses it")
+	// ErrNotMounted says that there is nothing to unmount.
+	ErrNotMounted = errors.New("nothing is mounted there")
+	// ErrNoHelper says that fusermount3, which mounts for those who are not root, is
+	// not installed.
+	ErrNoHelper = errors.New("fusermount3 is not installed")
+	// ErrNoOthers says that this system lets nobody but root let others in.
+	ErrNoOthers = errors.New("other users may not be let in")
+	// ErrRefused says that fusermount3 did not mount, and has said why on standard
+	// error.
+	ErrRefused = errors.New("fusermount3 refused")
+)

@@ -12,6 +12,12 @@ import (
 
 func setBlockSize(*fuse.Attr) {}
 
+// mayMount reports what is known to keep this user from mounting.
+func mayMount(Options) error { return nil }
+
+// refused returns why nothing was mounted.
+func refused(err error) error { return err }
+
 // Unmount ends what is mounted at dir. ErrBusy says that somebody uses it.
 func Unmount(dir string) error { return unmount(dir, 0) }
 
@@ -20,8 +26,11 @@ func detach(dir string) error { return unmount(dir, unix.MNT_FORCE) }
 
 func unmount(dir string, flags int) error {
 	err := unix.Unmount(dir, flags)
-	if errors.Is(err, unix.EBUSY) {
+	switch {
+	case errors.Is(err, unix.EBUSY):
 		err = ErrBusy
+	case errors.Is(err, unix.EINVAL):
+		err = ErrNotMounted
 	}
 	if err != nil {
 		return fmt.Errorf("unmount %s: %w", dir, err)
