@@ -258,6 +258,26 @@ func (m *mounter) damageData() {
 	must(m.t, os.Remove(name), os.WriteFile(name, largest, 0o600))
 }
 
+// A mount outlives a compaction: what it shows was moved, and is found again.
+func TestMountOutlivesCompaction(t *testing.T) {
+	t.Parallel()
+	m := newMounter(t, func(src string) {
+		write(t, filepath.Join(src, "stays"), noise(1, 1<<20))
+		write(t, filepath.Join(src, "goes"), noise(2, 6<<20))
+	})
+	first := m.want(done, "list", "--json").out[len(`{"id":"`):][:8]
+	must(t, os.Remove(filepath.Join(m.src, "goes")))
+	m.want(done, m.backupArgs()...)
+	m.want(done, "mount", "latest", m.dir)
+	m.want(done, "delete", "--quiet", first)
+	if r := m.want(done, "compact", "--now", "--threshold", "99"); !strings.Contains(r.out, "rewrote 1 pack") {
+		t.Fatalf("nothing was moved: %s", r.out)
+	}
+	m.want(done, "compact", "--now")
+	m.sh("diff -r src mnt")
+	m.want(done, "umount", m.dir)
+}
+
 // The memory of a mount does not grow with the files that were looked at.
 func TestMountTakesLittle(t *testing.T) {
 	if testing.Short() {

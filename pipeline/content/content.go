@@ -24,6 +24,10 @@ type Chunks interface {
 	// Lookup finds a chunk, or says why it cannot.
 	Lookup(ctx context.Context, id objects.ID) (index.Place, error)
 
+	// Elsewhere finds a chunk again after reading it from pack gone has answered
+	// err, or returns why it cannot: see repository.Elsewhere.
+	Elsewhere(ctx context.Context, id, gone objects.ID, err error) (index.Place, error)
+
 	// Read returns length bytes of a pack from off on. The caller owns them.
 	Read(ctx context.Context, pack objects.ID, off, length int64) ([]byte, error)
 

@@ -23,6 +23,7 @@ import (
 	"cairn/objects/archive"
 	"cairn/objects/record"
 	"cairn/pipeline/backup"
+	"cairn/pipeline/compact"
 	"cairn/pipeline/content"
 	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
@@ -36,6 +37,7 @@ type bench struct {
 	repo  *repository.Repository
 	root  archive.Root
 	src   string
+	key   []byte
 	gets  atomic.Int64 // of packs
 }
 
@@ -70,30 +72,43 @@ func newBench(t testing.TB) *bench {
 	must(t, sparse.Truncate(5<<20))
 	must(t, sparse.Close())
 
-	var key []byte
 	at := repository.Store{Backend: b.store, Register: b.store}
 	_, err = repository.Init(t.Context(), at, repository.InitOptions{
-		KeyFile: func(_ objects.RepositoryID, text []byte) error { key = text; return nil },
+		KeyFile: func(_ objects.RepositoryID, text []byte) error { b.key = text; return nil },
 	})
 	must(t, err)
-	b.repo, err = repository.Open(t.Context(), at, repository.Options{
-		Unlock: repository.Unlocker{KeyFile: key}, CacheDir: t.TempDir(), StateDir: t.TempDir(),
-	})
-	must(t, err)
-	t.Cleanup(func() { must(t, b.repo.Close()) })
-	_, _, err = backup.Run(t.Context(), t.Context(), b.repo, backup.Options{
-		Roots: []walk.Root{{Source: b.src}}, Now: time.Now, Archive: record.Archive{Name: "one"}, PackTarget: 4 << 20,
-	})
-	must(t, err)
-	a := b.repo.Archives()[0]
-	b.root = a.Root()
+	b.repo = b.open()
+	b.backup(b.repo, "one")
 	b.gets.Store(0)
 	return b
 }
 
-func must(t testing.TB, err error) {
+// open opens the repository on a machine of its own.
+func (b *bench) open() *repository.Repository {
+	b.t.Helper()
+	r, err := repository.Open(b.t.Context(), repository.Store{Backend: b.store, Register: b.store}, repository.Options{
+		Unlock: repository.Unlocker{KeyFile: b.key}, CacheDir: b.t.TempDir(), StateDir: b.t.TempDir(),
+	})
+	must(b.t, err)
+	b.t.Cleanup(func() { must(b.t, r.Close()) })
+	return r
+}
+
+// backup makes an archive, which is the one to read from then on.
+func (b *bench) backup(r *repository.Repository, name string) {
+	b.t.Helper()
+	_, _, err := backup.Run(b.t.Context(), b.t.Context(), r, backup.Options{
+		Roots: []walk.Root{{Source: b.src}}, Now: time.Now, Archive: record.Archive{Name: name}, PackTarget: 4 << 20,
+	})
+	must(b.t, err)
+	a, err := r.Find(name)
+	must(b.t, err)
+	b.root = a.Root()
+}
+
+func must(t testing.TB, errs ...error) {
 	t.Helper()
-	if err != nil {
+	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -334,6 +349,64 @@ func (b *bench) flip(key backend.Key, at int) {
 	p[at] ^= 1
 	must(b.t, b.store.Delete(b.t.Context(), key))
 	must(b.t, b.store.Put(b.t.Context(), key, p))
+}
+
+// Who reads for long meets packs that others have emptied and deleted, and finds
+// what was in them where it is now.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func(*bench, *content.Reader) map[string][]byte{
+		"files": (*bench).filesOf, "stream": (*bench).streamOf,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			other := b.open()
+			must(t, os.Remove(filepath.Join(b.src, "big")))
+			b.backup(other, "two")
+			must(t, b.repo.Refresh(t.Context()), b.repo.Sync(t.Context()))
+			one, err := other.Find("one")
+			must(t, err)
+			must(t, other.Delete(t.Context(), t.Context(), time.Now(), one.ID))
+			s, err := compact.Run(t.Context(), t.Context(), other, compact.Options{Now: time.Now, SweepNow: true, Threshold: 99})
+			must(t, err)
+			if s.Moved == 0 || s.Swept == 0 {
+				t.Fatalf("nothing was moved: %+v", s)
+			}
+			for path, got := range read(b, b.reader(content.Options{})) {
+				if !bytes.Equal(got, b.want(path)) {
+					t.Errorf("%s differs", path)
+				}
+			}
+		})
+	}
+}
+
+// filesOf reads all files, one by one.
+func (b *bench) filesOf(r *content.Reader) map[string][]byte {
+	b.t.Helper()
+	got := map[string][]byte{}
+	for e, err := range b.lists().All() {
+		must(b.t, err)
+		path := e.Path
+		f := b.file(r, path)
+		p := make([]byte, f.Size())
+		_, err := f.ReadAt(b.t.Context(), p, 0)
+		must(b.t, err)
+		got[path] = p
+	}
+	return got
+}
+
+// streamOf reads all files.
+func (b *bench) streamOf(r *content.Reader) map[string][]byte {
+	b.t.Helper()
+	got, err := contents(b, r, b.t.Context(), func(it content.Item) { must(b.t, it.Err) })
+	must(b.t, err)
+	if uint64(len(got)) != b.root.Entries {
+		b.t.Errorf("got %d entries, want %d", len(got), b.root.Entries)
+	}
+	return got
 }
 
 // A frame that could not be had is asked for again: the store may be back.

@@ -88,7 +88,7 @@ func (f *File) fill(ctx context.Context, p []byte, off uint64, extents []archive
 			clear(piece)
 			continue
 		}
-		raw, err := f.r.bytes(ctx, held[i])
+		raw, err := f.r.bytes(ctx, &held[i])
 		if err != nil {
 			return err
 		}

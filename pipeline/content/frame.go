@@ -57,14 +57,19 @@ func (r *Reader) hold(ctx context.Context, x *archive.Extent) (c chunk, fresh bo
 	if err != nil {
 		return chunk{}, false, err
 	}
+	return r.holdAt(&place, x.ID, x.Len)
+}
+
+// holdAt is hold for a chunk of n bytes that lies at place.
+func (r *Reader) holdAt(place *index.Place, id objects.ID, n uint64) (c chunk, fresh bool, err error) {
 	if place.Kind != objects.Data {
-		return chunk{}, false, objects.Corrupt("chunk "+x.ID.String(), "it lies in a pack of metadata")
+		return chunk{}, false, objects.Corrupt("chunk "+id.String(), "it lies in a pack of metadata")
 	}
-	if uint64(place.Len) != x.Len {
-		return chunk{}, false, objects.Corrupt("chunk "+x.ID.String(), "it has %d bytes where the archive has %d", place.Len, x.Len)
+	if uint64(place.Len) != n {
+		return chunk{}, false, objects.Corrupt("chunk "+id.String(), "it has %d bytes where the archive has %d", place.Len, n)
 	}
-	f, fresh := r.frames.hold(&place)
-	return chunk{f, place.Off, place.Len, x.ID}, fresh, nil
+	f, fresh := r.frames.hold(place)
+	return chunk{f, place.Off, place.Len, id}, fresh, nil
 }
 
 // runs sorts frames by where they lie, and cuts them into what one read fetches:
@@ -124,8 +129,41 @@ func (r *Reader) open(f *frame, sealed []byte) ([]byte, error) {
 }
 
 // bytes returns the verified bytes of a chunk that is held. They are valid until
-// its frame is released, and not to be changed.
-func (r *Reader) bytes(ctx context.Context, c chunk) ([]byte, error) {
+// its frame is released, and not to be changed. Where others have moved the chunk
+// meanwhile, c becomes where it is now.
+func (r *Reader) bytes(ctx context.Context, c *chunk) ([]byte, error) {
+	for {
+		p, err := r.at(ctx, c)
+		if err == nil {
+			return p, nil
+		}
+		if err := r.follow(ctx, c, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// follow makes c where its chunk is now, after reading it has answered cause. Its
+// error leaves c as it is.
+func (r *Reader) follow(ctx context.Context, c *chunk, cause error) error {
+	place, err := r.chunks.Elsewhere(ctx, c.id, c.frame.id.pack, cause)
+	if err != nil {
+		return err
+	}
+	moved, fresh, err := r.holdAt(&place, c.id, uint64(c.n))
+	if err != nil {
+		return err
+	}
+	if fresh {
+		r.load(ctx, []*frame{moved.frame})
+	}
+	r.frames.release(c.frame)
+	*c = moved
+	return nil
+}
+
+// at is bytes for a chunk that nobody has moved.
+func (r *Reader) at(ctx context.Context, c *chunk) ([]byte, error) {
 	f := c.frame
 	select {
 	case <-f.ready:
@@ -149,14 +187,14 @@ func (r *Reader) bytes(ctx context.Context, c chunk) ([]byte, error) {
 }
 
 // known reports whether c was compared before.
-func (f *frame) known(c chunk) bool {
+func (f *frame) known(c *chunk) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	id, ok := f.good[c.from]
 	return ok && id == c.id
 }
 
-func (f *frame) note(c chunk) {
+func (f *frame) note(c *chunk) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.good == nil {

@@ -92,7 +92,7 @@ func (st *step) release(r *Reader) {
 func (s *stream) take(ctx context.Context, yield func(Item, error) bool) (more bool) {
 	for st := range s.items {
 		if st.chunk.frame != nil {
-			data, err := s.r.bytes(ctx, st.chunk)
+			data, err := s.r.bytes(ctx, &st.chunk)
 			if ctx.Err() != nil {
 				st.release(s.r)
 				return true // the group says why
