@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"backend/sftp":        {"backend", "backend/versions"},
 	"backend/retry":       {"backend"},
 	"backend/pace":        {"backend"},
-	"backend/s3":          {"backend"},
+	"backend/s3":          {"backend", "backend/versions"},
 	"backend/probe":       {"backend"}, // any store's register
 	"backend/backendtest": {"backend"},
 

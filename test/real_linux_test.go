@@ -74,10 +74,11 @@ func (b *box) comeBack(dirs ...string) {
 			t.Errorf("%s: rsync would change:\n%s", dir, same)
 		}
 		got, want := describe(t, back+dir, owners), describe(t, dir, owners)
-		if d := differences(got, want); d != "" {
+		d := differences(got, want)
+		if d != "" {
 			t.Errorf("%s:\n%s", dir, d)
 		}
-		t.Logf("%s: %d entries are the same", dir, len(got))
+		t.Logf("%s: %d entries, as they were: %t", dir, len(got), same+d == "")
 	}
 	must(t, os.RemoveAll(back))
 	timed("check", "--read-data")

@@ -184,17 +184,17 @@ func cmdFirstID(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdMinIO: "minio" starts MinIO, and sets the keys for it, and $S3 to the URL of
-// a bucket that nobody else uses and that is not there yet. "minio forgetful" is
-// the same behind a proxy that makes it ignore conditions.
+// a bucket that nobody else uses and that is not there yet. "minio HEADER..." is
+// the same behind a proxy that makes it ignore these headers of what is put.
 func cmdMinIO(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 1 || len(args) == 1 && args[0] != "forgetful" {
-		ts.Fatalf("usage: minio [forgetful]")
+	if neg {
+		ts.Fatalf("usage: minio [HEADER...]")
 	}
 	s, err := servers.StartMinIO()
 	ts.Check(err)
 	host := s.Endpoint
-	if len(args) == 1 {
-		proxy := s.Forget()
+	if len(args) > 0 {
+		proxy := s.Forget(args...)
 		ts.Defer(proxy.Close)
 		host = proxy.Listener.Addr().String()
 	}

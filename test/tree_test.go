@@ -35,8 +35,8 @@ func describe(t testing.TB, dir string, d detail) []string {
 }
 
 func describeTree(dir string, d detail) ([]string, error) {
-	var lines []string
-	first := map[uint64]string{} // name of an inode that has several
+	entries := map[string]string{}
+	inodes := map[uint64][]string{} // the names of what has several, some of which may be outside
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -49,21 +49,25 @@ func describeTree(dir string, d detail) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		line, err := describeEntry(path, info, d)
-		if err != nil {
+		if entries[rel], err = describeEntry(path, info, d); err != nil {
 			return err
 		}
 		if st := info.Sys().(*syscall.Stat_t); st.Nlink > 1 && !info.IsDir() {
-			name, seen := first[st.Ino]
-			if !seen {
-				name = rel
-				first[st.Ino] = rel
-			}
-			line += fmt.Sprintf(" same-file-as=%q", name)
+			inodes[st.Ino] = append(inodes[st.Ino], rel)
 		}
-		lines = append(lines, fmt.Sprintf("%q %s", rel, line))
 		return nil
 	})
+	for _, names := range inodes {
+		for _, name := range names {
+			if len(names) > 1 {
+				entries[name] += fmt.Sprintf(" same-file-as=%q", names[0])
+			}
+		}
+	}
+	var lines []string
+	for rel, line := range entries {
+		lines = append(lines, fmt.Sprintf("%q %s", rel, line))
+	}
 	slices.Sort(lines)
 	return lines, err
 }

@@ -46,7 +46,8 @@ func fake(t *testing.T, h http.Handler) *s3.Store {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	s := open(t, s3.Options{Scheme: s3.PlainHTTP, Host: server.Listener.Addr().String(), Bucket: "bucket"}, "key", "secret", "")
+	o := s3.Options{Scheme: s3.PlainHTTP, Host: server.Listener.Addr().String(), Bucket: "bucket", Conditions: s3.Conditional}
+	s := open(t, o, "key", "secret", "")
 	t.Cleanup(func() { s.Close() })
 	return s
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"cairn/backend"
+	"cairn/backend/backendtest"
 	"cairn/backend/probe"
 	"cairn/backend/s3"
 	"cairn/test/servers"
@@ -139,6 +140,58 @@ func TestProbeMinIO(t *testing.T) {
 	}
 }
 
+// TestStoreThatOnlyCreates holds that the probe finds a store out that ignores
+// If-Match, that the chain withstands it there and keeps the register's contract,
+// and that whoever comes later finds the chain.
+func TestStoreThatOnlyCreates(t *testing.T) {
+	t.Parallel()
+	server := servers.MinIO(t)
+	o := place(server, server.Bucket(t), "p")
+	o.Host = server.Forgetful(t, "If-Match")
+	s := openRoot(t, server, o)
+	for want, fresh := range map[probe.Verdict]func() (probe.Cell, error){
+		probe.CreateOnly: func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil },
+		probe.CAS:        func() (probe.Cell, error) { return s.ScratchChain("probe-" + rand.Text()), nil },
+	} {
+		if verdict, err := probe.Run(t.Context(), fresh); verdict != want || err != nil {
+			t.Errorf("got %s, %v, want %s", verdict, err, want)
+		}
+	}
+	for object := range server.Client.ListObjects(t.Context(), o.Bucket, minio.ListObjectsOptions{Recursive: true}) {
+		t.Errorf("the probe has left %s", object.Key)
+	}
+	chained := o
+	chained.Conditions = s3.CreateOnly
+	backendtest.RunRegister(t, func(t *testing.T) backendtest.Register {
+		o := chained
+		o.Prefix = unique()
+		return openRoot(t, server, o)
+	})
+	if err := openRoot(t, server, chained).Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	creator := openRoot(t, server, o) // of a chain, although nobody says so: the marker does
+	tag, err := creator.Swap(t.Context(), "", []byte("first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ifChanged := range map[string]backend.Tag{"first look": "", "second look": tag} {
+		s := openRoot(t, server, o)
+		if _, got, err := s.Load(t.Context(), ifChanged); got != tag || err != nil {
+			t.Fatalf("%s: load: got %q, %v, want %q", name, got, err, tag)
+		}
+		if _, err := s.Swap(t.Context(), "", []byte("again")); !errors.Is(err, backend.ErrConflict) {
+			t.Errorf("%s: create again: got %v, want ErrConflict", name, err)
+		}
+	}
+	if err := server.Client.RemoveObject(t.Context(), o.Bucket, "p/tmp/store", minio.RemoveObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if value, _, err := openRoot(t, server, o).Load(t.Context(), ""); string(value) != "first" || err != nil {
+		t.Errorf("without the marker: got %q, %v, want the value", value, err)
+	}
+}
+
 // TestStoreThatIgnoresConditions holds that the probe finds it out, and that
 // whoever uses it all the same has a look before every put, and so has everyone
 // who loads the register after that.
@@ -146,7 +199,7 @@ func TestStoreThatIgnoresConditions(t *testing.T) {
 	t.Parallel()
 	server := servers.MinIO(t)
 	o := place(server, server.Bucket(t), "p")
-	o.Host = server.Forgetful(t)
+	o.Host = server.Forgetful(t, "If-Match", "If-None-Match")
 	s := openRoot(t, server, o)
 	verdict, err := probe.Run(t.Context(), func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
 	if verdict != probe.None || err != nil {
@@ -157,7 +210,7 @@ func TestStoreThatIgnoresConditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Conditions = s3.Conditional
+	o.Conditions = s3.AsMarked
 	for name, ifChanged := range map[string]backend.Tag{"first look": "", "second look": tag} {
 		t.Run(name, func(t *testing.T) {
 			s := openRoot(t, server, o)
@@ -184,7 +237,7 @@ func TestEmptyPutLosesNothing(t *testing.T) {
 	t.Parallel()
 	server := servers.MinIO(t)
 	o := place(server, server.Bucket(t), "")
-	o.Host = server.Forgetful(t)
+	o.Host = server.Forgetful(t, "If-Match", "If-None-Match")
 	s := openRoot(t, server, o)
 	if err := s.Put(t.Context(), "pack", []byte("precious")); err != nil {
 		t.Fatal(err)

@@ -98,11 +98,15 @@ const (
 // Conditions says whether the store honours conditional requests.
 type Conditions int
 
-// What a store may do with conditions. Without them there is no protection from
+// What a store may do with conditions; AsMarked is what Create has noted, or
+// Conditional. CreateOnly: it honours those of new objects, and ignores those of
+// objects that are replaced. Where it is Unconditional there is no protection from
 // a second writer: of several Puts of one key more than one may succeed, and so
 // may several Swaps of one value.
 const (
-	Conditional Conditions = iota
+	AsMarked Conditions = iota
+	Conditional
+	CreateOnly
 	Unconditional
 )
 

@@ -15,9 +15,10 @@ import (
 
 // The register is one object, which is never deleted: that would let a creator
 // in again. What a swap relies on is that the store honours the conditions of a
-// PUT. Where it does not, and the register was created all the same, the object
-// carries a note, and so do its tags: whoever loads it knows from then on that a
-// look before every put is all there is.
+// PUT. Where it does so for new objects only, the register is a chain of them: see
+// chain.go. Where it does not at all, and the register was created all the same,
+// the object carries a note, and so do its tags: whoever loads it knows from then
+// on that a look before every put is all there is.
 
 // aloneNote is the object's metadata that says so, and aloneTag what its tags
 // begin with.
@@ -51,11 +52,34 @@ func (c Cell) etag(tag backend.Tag) string {
 
 // Load returns the register's value; see package backend.
 func (s *Store) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
-	return Cell{s, headName}.Load(ctx, ifChanged)
+	if s.inChain(ifChanged) {
+		return s.chain.Load(ctx, ifChanged)
+	}
+	value, tag, err := Cell{s, headName}.Load(ctx, ifChanged)
+	if !errors.Is(err, backend.ErrNotExist) {
+		return value, tag, err
+	}
+	switch is, lookErr := s.findChain(ctx); {
+	case lookErr != nil:
+		return nil, "", fmt.Errorf("load register: %w", lookErr)
+	case is:
+		return s.chain.Load(ctx, ifChanged)
+	}
+	return nil, "", err
 }
 
 // Swap replaces the register's value; see package backend.
 func (s *Store) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
+	chained := s.inChain(old)
+	if old == "" && !chained && s.o.Conditions == AsMarked {
+		var err error
+		if chained, err = s.findChain(ctx); err != nil {
+			return "", fmt.Errorf("swap register: %w", err)
+		}
+	}
+	if chained {
+		return s.chain.Swap(ctx, old, value)
+	}
 	return Cell{s, headName}.Swap(ctx, old, value)
 }
 

@@ -2,7 +2,9 @@
 // service that speaks their protocol.
 //
 // An object's key follows the store's prefix in the bucket. prefix/head is the
-// register, prefix/tmp/store marks the place as a store of ours. Every call is
+// register, or what is below prefix/head/ in a store that can create objects
+// exclusively and not replace them; prefix/tmp/store marks the place as a store of
+// ours, and says which it is. Every call is
 // one request where nothing goes wrong, and none is repeated here: package retry
 // does that. The exceptions are requests that were certainly refused, because
 // the bucket is in another region, and a look at what a HEAD left open.
@@ -44,6 +46,8 @@ type Store struct {
 	encrypt encrypt.ServerSide       // nil: as the bucket does by default
 	client  atomic.Pointer[regional] // replaced when the bucket turns out to be elsewhere
 	alone   atomic.Bool              // the store ignores conditions: see register.go
+	chained atomic.Bool              // the register is a chain: see chain.go
+	chain   Chain
 }
 
 // regional is a client that signs for one region.
@@ -79,7 +83,9 @@ func open(o Options, provider credentials.Provider, region string) (*Store, erro
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
+	s.chain = newChain(s, headName)
 	s.alone.Store(o.Conditions == Unconditional)
+	s.chained.Store(o.Conditions == CreateOnly)
 	switch o.Encryption {
 	case EncryptionS3:
 		s.encrypt = encrypt.NewSSE()
@@ -195,7 +201,11 @@ func (s *Store) holds(ctx context.Context, c *regional, name string) (bool, erro
 // Create marks the place as a store. What is there stays there: whether that is
 // right is for the caller to ask Inspect.
 func (s *Store) Create(ctx context.Context) error {
-	_, err := s.put(ctx, markerName, condition{}, [][]byte{[]byte("cairn\n")})
+	mark := plainMark
+	if s.chained.Load() {
+		mark = chainMark
+	}
+	_, err := s.put(ctx, markerName, condition{}, [][]byte{[]byte(mark)})
 	if err != nil {
 		return fmt.Errorf("create store: %w", err)
 	}

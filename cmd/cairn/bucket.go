@@ -79,11 +79,14 @@ func (b *bucket) create(ctx context.Context, m making) (repository.Store, error)
 	if s, err = s3.Open(ctx, o); err != nil {
 		return repository.Store{}, err
 	}
+	if err := s.Create(ctx); err != nil {
+		return repository.Store{}, errors.Join(err, s.Close())
+	}
 	return b.g.patient(s), nil
 }
 
-// prepare makes the bucket, if it should, and a store in it, and finds out how
-// writers are kept apart there.
+// prepare makes the bucket, if it should, and finds out how writers are kept apart
+// there.
 func (b *bucket) prepare(ctx context.Context, s *s3.Store, m making) (s3.Conditions, error) {
 	state, err := s.Inspect(ctx)
 	if err == nil && state == s3.NoBucket && m.bucket {
@@ -92,21 +95,36 @@ func (b *bucket) prepare(ctx context.Context, s *s3.Store, m making) (s3.Conditi
 	if err != nil {
 		return s3.Conditional, err
 	}
-	verdict, err := probe.Run(ctx, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
-	switch {
-	case errors.Is(err, s3.ErrConditions):
-		verdict = probe.None
-	case err != nil:
+	keeps, verdict, err := b.probe(ctx, s)
+	if err != nil {
 		return s3.Conditional, err
 	}
-	if verdict == probe.CAS {
-		return s3.Conditional, s.Create(ctx)
-	}
-	if !m.alone {
+	if keeps == s3.Unconditional && !m.alone {
 		return s3.Conditional, fmt.Errorf("%w (%s): nothing was created; "+
 			"if only one cairn at a time will ever write there, --single-writer goes on without", errNotApart, verdict)
 	}
-	return s3.Unconditional, s.Create(ctx)
+	return keeps, nil
+}
+
+// probe finds out how writers can be kept apart in a store: in one object, in a
+// chain of them, or not at all. The verdict is that of an object.
+func (b *bucket) probe(ctx context.Context, s *s3.Store) (s3.Conditions, probe.Verdict, error) {
+	verdict, err := probe.Run(ctx, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
+	switch {
+	case errors.Is(err, s3.ErrConditions):
+		return s3.Unconditional, probe.None, nil
+	case err != nil:
+		return s3.Conditional, verdict, err
+	case verdict == probe.CAS:
+		return s3.Conditional, verdict, nil
+	case verdict == probe.None:
+		return s3.Unconditional, verdict, nil
+	}
+	chain, err := probe.Run(ctx, func() (probe.Cell, error) { return s.ScratchChain("probe-" + rand.Text()), nil })
+	if err != nil || chain == probe.CAS {
+		return s3.CreateOnly, verdict, err
+	}
+	return s3.Unconditional, verdict, nil
 }
 
 // errNotApart ends an init where two writers that meet would harm each other.

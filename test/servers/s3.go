@@ -40,20 +40,20 @@ func (s *S3) Keys(ctx context.Context, policy string) (credentials.Value, error)
 }
 
 // Forgetful returns the address of a server that is this one, except that it
-// ignores conditions on what is put, as some services do.
-func (s *S3) Forgetful(t testing.TB) string {
-	proxy := s.Forget()
+// ignores these headers of what is put, as some services ignore conditions.
+func (s *S3) Forgetful(t testing.TB, headers ...string) string {
+	proxy := s.Forget(headers...)
 	t.Cleanup(proxy.Close)
 	return proxy.Listener.Addr().String()
 }
 
 // Forget is Forgetful for those who have no testing.TB. They close it.
-func (s *S3) Forget() *httptest.Server {
+func (s *S3) Forget(headers ...string) *httptest.Server {
 	return httptest.NewServer(s.Handler(func(r *httputil.ProxyRequest) {
 		if r.In.Method != http.MethodPut {
 			return
 		}
-		for _, name := range []string{"If-Match", "If-None-Match", "Authorization"} {
+		for _, name := range append(headers, "Authorization") {
 			r.Out.Header.Del(name)
 		}
 		r.Out.Host = ""
