@@ -105,7 +105,7 @@ func BenchmarkIndex(b *testing.B) {
 func touch(b *testing.B, x *Index) {
 	b.Helper()
 	for _, r := range x.runs {
-		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.chunks, r.layout.fan} {
+		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.chunks, r.layout.fan, r.layout.filter} {
 			for i := uint32(0); i < t.rows; i += t.perPage {
 				if _, err := r.row(&t, i); err != nil {
 					b.Fatal(err)

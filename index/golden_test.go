@@ -34,7 +34,7 @@ func TestGolden(t *testing.T) {
 	if _, err := writeRun(&s, repository, 0x0123456789abcdef, []source{newSorted(&d, chunks)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantSum(t, "run, version 1", s.Bytes(), "f001cc3e56bac03dd0f6f8cef0750fe65101e06cbdf483215f18f12e1191e7b1")
+	wantSum(t, "run, version 2", s.Bytes(), "e5fb33b9e55000909f5c860d048bd56ad6397bd1efaa091f376fef91bc3788ae")
 	state := State{Generation: 1 << 40, Commit: objects.ID{1, 2, 3}}
 	wantSum(t, "manifest, version 1", manifest{state: state, runs: []runName{{1, 2}, {3, 4}}}.encode(repository),
 		"af745d616d99cc9067f63d2ffeab20412bd1729e1f202d7296116740a3221a42")

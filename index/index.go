@@ -26,8 +26,9 @@ func defaults() limits { return limits{recent: 128 << 10, committed: 4, pending:
 // not after Close.
 //
 // Memory does not grow with the number of chunks, except for a bit for every
-// 4 KiB of run, and while runs are merged 16 bytes for every pack. The rest is
-// mapped files, which the kernel can take back.
+// 4 KiB of run, and while runs are merged 16 bytes for every pack and a byte and
+// a half for every chunk. The rest is mapped files, which the kernel can take
+// back.
 type Index struct {
 	folder *folder
 	found  Found
@@ -123,14 +124,8 @@ func (x *Index) Lookup(id objects.ID) (p Place, ok bool, err error) {
 	if len(x.doubts) > 0 {
 		return x.lookupDoubting(&id)
 	}
-	for _, r := range x.runs {
-		found, e := r.lookup(&id, &p)
-		if found {
-			return p, true, nil
-		}
-		if e != nil {
-			err = e // another run may have it
-		}
+	if ok, err = x.search(&id, &p); ok {
+		return p, true, nil
 	}
 	if c, found := x.recent.find(&id); found {
 		return x.draft.place(c), true, nil
@@ -173,13 +168,23 @@ func (x *Index) inRuns(id *objects.ID) (found bool, err error) {
 		var p Place
 		return x.inRunsUpTo(trusted, id, &p)
 	}
-	for _, r := range x.runs {
-		_, found, e := r.find(id)
+	return x.search(id, nil)
+}
+
+// search looks for chunk id in the runs, and fills in p, unless it is nil. It
+// needs mu.
+func (x *Index) search(id *objects.ID, p *Place) (found bool, err error) {
+	likely := x.holding(id)
+	for i, r := range x.runs {
+		if !likely.has(i) {
+			continue
+		}
+		found, e := r.lookup(id, p)
 		if found {
 			return true, nil
 		}
 		if e != nil {
-			err = e
+			err = e // another run may have it
 		}
 	}
 	return false, err

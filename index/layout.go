@@ -15,7 +15,7 @@ import (
 // A run is a file of pages. The last eight bytes of every page are the XXH3 of
 // the bytes before them, seeded with the run's salt plus the page's number, so
 // that a page of another run, or of another place in this one, is as wrong as a
-// rotten one. Page 0 is the header; five tables follow, each beginning on a new
+// rotten one. Page 0 is the header; six tables follow, each beginning on a new
 // page, of rows that do not cross pages:
 //
 //	packs    by rising ID
@@ -24,11 +24,12 @@ import (
 //	chunks   by rising ID; a chunk that is in several packs has several rows
 //	fan-out  2^bits+1 row numbers: chunks whose ID begins with the bits b are
 //	         rows fan[b] to fan[b+1] of the chunks
+//	filter   blocks of bits that tell which chunks are not there (filter.go)
 //
 // Integers are little-endian; what is not named is zero.
 const (
 	runMagic   = "cairnidx"
-	runVersion = 1
+	runVersion = 2
 
 	pageSize = 4096
 	pageBody = pageSize - 8 // before the checksum
@@ -66,12 +67,14 @@ type counts struct {
 // header is what page 0 of a run says:
 //
 //	0 magic [8] · 8 version u16 · 10 fan-out bits u8 · 12 packs u32 ·
-//	16 repository [16] · 32 salt u64 · 40 keys u32 · 44 frames u32 · 48 chunks u32
+//	16 repository [16] · 32 salt u64 · 40 keys u32 · 44 frames u32 · 48 chunks u32 ·
+//	52 blocks of the filter u32
 type header struct {
 	repository objects.RepositoryID
 	salt       uint64
 	fanBits    uint8
 	counts     counts
+	filter     uint32 // blocks
 }
 
 // encode writes h into a zeroed page and seals it.
@@ -86,6 +89,7 @@ func (h header) encode(page []byte) {
 	le.PutUint32(page[40:], h.counts.keys)
 	le.PutUint32(page[44:], h.counts.frames)
 	le.PutUint32(page[48:], h.counts.chunks)
+	le.PutUint32(page[52:], h.filter)
 	seal(page, h.salt, 0)
 }
 
@@ -105,10 +109,11 @@ func decodeHeader(page []byte) (header, bool) {
 			frames: le.Uint32(page[44:]),
 			chunks: le.Uint32(page[48:]),
 		},
+		filter: le.Uint32(page[52:]),
 	}
 	var again [pageSize]byte
 	h.encode(again[:])
-	return h, h.fanBits <= maxFanBits && [pageSize]byte(page) == again
+	return h, h.fanBits <= maxFanBits && h.filter > 0 && [pageSize]byte(page) == again
 }
 
 // table is where the rows of one kind lie.
@@ -131,7 +136,7 @@ func (t table) end() uint64 {
 
 // layout is where the tables of a run lie.
 type layout struct {
-	packs, keys, frames, chunks, fan table
+	packs, keys, frames, chunks, fan, filter table
 }
 
 // layout follows from the counts alone.
@@ -148,11 +153,12 @@ func (h header) layout() layout {
 		frames: next(frameSize, h.counts.frames),
 		chunks: next(chunkSize, h.counts.chunks),
 		fan:    next(fanSize, 1<<h.fanBits+1),
+		filter: next(filterSize, h.filter),
 	}
 }
 
 // size returns the length of the file in bytes.
-func (l layout) size() uint64 { return l.fan.end() * pageSize }
+func (l layout) size() uint64 { return l.filter.end() * pageSize }
 
 // fanBits returns the number of leading bits of an ID that the fan-out of a
 // run of n chunks tells apart.

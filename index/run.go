@@ -137,6 +137,14 @@ func (r *run) row(t *table, i uint32) ([]byte, error) {
 // find returns a row of chunk id.
 func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	defer r.caught(debug.SetPanicOnFault(true), &err)
+	if !r.mayHold(id) {
+		return 0, false, nil
+	}
+	return r.search(id)
+}
+
+// search is find for an id that may well be there. It does not catch faults.
+func (r *run) search(id *objects.ID) (i uint32, ok bool, err error) {
 	lo, hi, err := r.bucket(bucket(id, r.header.fanBits))
 	if err != nil {
 		return 0, false, err
@@ -187,13 +195,14 @@ func (r *run) bucket(b uint32) (lo, hi uint32, err error) {
 	return u32(first, 0), u32(next, 0), nil
 }
 
-// lookup returns a place of chunk id.
+// lookup returns a place of chunk id, which may well be there; p nil: only
+// whether there is one.
 func (r *run) lookup(id *objects.ID, p *Place) (ok bool, err error) {
-	i, found, err := r.find(id)
-	if !found || err != nil {
-		return false, err
-	}
 	defer r.caught(debug.SetPanicOnFault(true), &err)
+	i, found, err := r.search(id)
+	if !found || err != nil || p == nil {
+		return found && err == nil, err
+	}
 	c, err := r.chunk(i)
 	if err != nil {
 		return false, err

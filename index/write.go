@@ -58,7 +58,8 @@ type fate struct {
 }
 
 // merger makes one run of several sources. Beside the pages of mapped runs it
-// needs 16 bytes of memory for each pack, and the fan-out.
+// needs 16 bytes of memory for each pack, and the fan-out and the filter, which
+// has a byte and a half for each chunk.
 type merger struct {
 	paper   paper
 	sources []source
@@ -67,6 +68,7 @@ type merger struct {
 	order   []sourceRow // the kept packs, by rising ID
 	header  header
 	fan     []uint32
+	filter  []byte
 }
 
 // sourceRow is a row of one of the sources.
@@ -107,7 +109,7 @@ func (m *merger) write(f sheet) error {
 	if err := m.begin(); err != nil {
 		return err
 	}
-	for _, table := range []func() error{m.packs, m.keys, m.frames, m.chunks, m.fanOut} {
+	for _, table := range []func() error{m.packs, m.keys, m.frames, m.chunks, m.fanOut, m.filterOut} {
 		if err := table(); err != nil {
 			return err
 		}
@@ -125,7 +127,7 @@ func (m *merger) write(f sheet) error {
 	return err
 }
 
-// begin leaves room for the header and sizes the fan-out.
+// begin leaves room for the header and sizes fan-out and filter.
 func (m *merger) begin() error {
 	var total uint64
 	for _, s := range m.sources {
@@ -136,6 +138,8 @@ func (m *merger) begin() error {
 	}
 	m.header.fanBits = fanBits(uint32(total))
 	m.fan = make([]uint32, 1<<m.header.fanBits+1)
+	m.header.filter = filterRows(total)
+	m.filter = make([]byte, int(m.header.filter)*filterSize)
 	var page [pageSize]byte
 	m.paper.number = 1
 	_, err := m.paper.out.Write(page[:])
@@ -242,6 +246,7 @@ func (m *merger) chunks() error {
 		c.encode(b)
 		m.header.counts.chunks++
 		m.fan[bucket(&c.id, m.header.fanBits)+1]++ // the size of the bucket, for now
+		filterAdd(m.filter[int(filterRow(&c.id, m.header.filter))*filterSize:], &c.id)
 		return nil
 	})
 }
@@ -255,6 +260,17 @@ func (m *merger) fanOut() error {
 			return err
 		}
 		putU32s(b, row)
+	}
+	return nil
+}
+
+func (m *merger) filterOut() error {
+	for block := range slices.Chunk(m.filter, filterSize) {
+		b, err := m.paper.row(filterSize)
+		if err != nil {
+			return err
+		}
+		copy(b, block)
 	}
 	return nil
 }
