@@ -38,6 +38,7 @@ var arrows = map[string][]string{
 	"backend/sftp":        {"backend", "backend/versions"},
 	"backend/retry":       {"backend"},
 	"backend/pace":        {"backend"},
+	"backend/meter":       {},
 	"backend/s3":          {"backend", "backend/versions"},
 	"backend/probe":       {"backend"}, // any store's register
 	"backend/backendtest": {"backend"},
@@ -85,6 +86,7 @@ var arrows = map[string][]string{
 	"cmd/cairn": {
 		"cmd/manual",
 		"backend",
+		"backend/meter",
 		"backend/local",
 		"backend/pace",
 		"backend/probe",
@@ -123,6 +125,7 @@ var rooms = map[string][]string{
 	"golang.org/x/term":                    {"cmd/cairn"},
 	"github.com/bmatcuk/doublestar/v4":     {"pipeline/pattern"},
 	"github.com/cenkalti/backoff/v5":       {"backend/retry"},
+	"golang.org/x/time/rate":               {"backend/pace"},
 	"github.com/kevinburke/ssh_config":     {"backend/sftp"},
 	"github.com/pkg/sftp":                  {"backend/sftp"},
 	"golang.org/x/crypto/ssh":              {"backend/sftp"},

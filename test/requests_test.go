@@ -2,51 +2,128 @@ package test
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cairn/test/servers"
 )
 
-// TestRequests holds what a run asks of a bucket: every request costs money and
-// a round trip.
+// told is what a command says of itself with --json, in its result or at its end.
+type told struct {
+	Packs   int `json:"packs"`
+	Traffic struct {
+		Requests map[string]int `json:"requests"`
+	} `json:"traffic"`
+}
+
+// A counted is a box whose requests are counted on their way to a bucket.
+type counted struct {
+	*box
+	counter *servers.Counter
+}
+
+// do runs cairn and wants it to make at most as many requests besides those
+// for packs, and to count them as the server does. It returns what cairn says.
+func (c *counted) do(what string, packs, others int, args ...string) told {
+	c.t.Helper()
+	c.counter.Take()
+	r := c.want(done, append(args, "--json", "-v")...)
+	seen := c.counter.Take()
+	byKind := map[string]int{}
+	for _, request := range seen {
+		kind, _, _ := strings.Cut(request, " ")
+		byKind[kind]++
+	}
+	var result, end told
+	for line := range strings.Lines(r.out) {
+		must(c.t, json.Unmarshal([]byte(line), &result))
+	}
+	for line := range strings.Lines(r.err) {
+		must(c.t, json.Unmarshal([]byte(line), &end))
+	}
+	if result.Traffic.Requests != nil && !maps.Equal(result.Traffic.Requests, byKind) {
+		c.t.Errorf("%s: the result says %v, the server has seen %v", what, result.Traffic.Requests, byKind)
+	}
+	if !maps.Equal(end.Traffic.Requests, byKind) {
+		c.t.Errorf("%s: it says %v, the server has seen %v", what, end.Traffic.Requests, byKind)
+	}
+	c.t.Logf("%s: %d requests: %v", what, len(seen), byKind)
+	if most := packs + result.Packs + others; len(seen) > most {
+		c.t.Errorf("%s: got %d requests, want at most %d:\n%s", what, len(seen), most, strings.Join(seen, "\n"))
+	}
+	return result
+}
+
+// TestRequests holds what a run asks of a bucket, every request of which costs
+// money and a round trip, and that cairn says so.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	server := servers.MinIO(t)
-	counter := server.Counting(t)
 	b := newBox(t)
-	b.env = append(b.env, "AWS_ACCESS_KEY_ID="+server.AccessKey, "AWS_SECRET_ACCESS_KEY="+server.SecretKey)
-	b.useRepo(fmt.Sprintf("s3+http://%s/%s/cairn", counter.Endpoint, server.Bucket(t)))
-	for i := range 40 {
-		content := make([]byte, 2<<20)
-		_, _ = rand.Read(content)
-		must(t, os.WriteFile(filepath.Join(b.src, fmt.Sprint(i)), content, 0o600))
-	}
+	c := &counted{b, server.Counting(t)}
+	b.onBucket(server, c.counter.Endpoint)
+	b.fillNoise(80)
 	b.want(done, "init")
-	counter.Take()
-	atMost := func(what string, limit int) {
-		t.Helper()
-		seen := counter.Take()
-		if len(seen) > limit {
-			t.Errorf("%s: got %d requests, want at most %d:\n%s", what, len(seen), limit, strings.Join(seen, "\n"))
-		}
+	cold := func() { must(t, os.RemoveAll(filepath.Join(b.dir, "home", ".cache"))) }
+
+	first := c.do("first backup", 0, 8, b.backupArgs()...)
+	if first.Packs < 4 || first.Packs > 6 { // up to 30 MiB each for 80 MiB, one that goes ahead, and one of metadata
+		t.Errorf("got %d packs", first.Packs)
+	}
+	c.do("unchanged backup", 0, 3, b.backupArgs()...)
+	c.do("unchanged backup again", 0, 3, b.backupArgs()...)
+	c.do("list", 0, 1, "list")
+	cold()
+	c.do("list without a cache", 0, 6, "list")
+	// Parts of up to 16 MiB of each pack, and the headers of all, for the index.
+	parts := first.Packs + 80/16
+	c.do("restore, with the index to be built", 0, first.Packs+parts+8, "restore", "latest", "--target", filepath.Join(b.dir, "back"))
+	c.do("restore", 0, parts+8, "restore", "latest", "--target", filepath.Join(b.dir, "again"))
+
+	for i := range 5 {
+		write(t, filepath.Join(b.src, "more"), fmt.Append(nil, i))
+		settle()
+		c.do("backup of a change", 0, 8, b.backupArgs()...)
+	}
+	cold()
+	c.do("list without a cache, later", 0, 6+8, "list")
+	c.checkpoints()
+}
+
+// checkpoints holds what a slow backup asks for that makes some on its way: three
+// requests for each. That it is slow is because it was told to.
+func (c *counted) checkpoints() {
+	t := c.t
+	const seconds, kib = 6, 20 << 10
+	content := make([]byte, seconds*kib<<10)
+	_, _ = rand.Read(content)
+	for i := range seconds * kib >> 10 {
+		write(t, filepath.Join(c.src, "large", fmt.Sprint(i)), content[i<<20:(i+1)<<20])
 	}
 	settle()
-	const packs = 4 // of up to 30 MiB each, for 80 MiB, and one of metadata
-	b.want(done, b.backupArgs()...)
-	atMost("first backup", packs+8)
-	b.want(done, b.backupArgs()...)
-	atMost("unchanged backup", 4) // one reads the metadata of the backup before
-	b.want(done, "list")
-	atMost("list", 1)
-	must(t, os.RemoveAll(filepath.Join(b.dir, "home")))
-	b.want(done, "list")
-	atMost("list without a cache", 6)
-	b.want(done, "restore", "latest", "--target", filepath.Join(b.dir, "back"))
-	atMost("restore, with the index to be built", packs+3*2+8) // headers; parts of up to 16 MiB
-	b.want(done, "restore", "latest", "--target", filepath.Join(b.dir, "again"))
-	atMost("restore", 3*2+8)
+	c.counter.Take()
+	begun := time.Now()
+	r := c.want(done, append(c.backupArgs(), "--json", "--checkpoint-interval", "1s", "--limit-upload", fmt.Sprint(kib))...)
+	if took := time.Since(begun); took < (seconds-1)*time.Second {
+		t.Errorf("with --limit-upload: took %s, want at least about %d s", took, seconds)
+	}
+	seen := c.counter.Take()
+	commits := 0
+	for _, request := range seen {
+		if strings.HasPrefix(request, "PUT") && strings.Contains(request, "/commits/") {
+			commits++
+		}
+	}
+	var says told
+	must(t, json.Unmarshal([]byte(r.out), &says))
+	if most := says.Packs + 8 + 3*(commits-1); commits < 2 || len(seen) > most {
+		t.Errorf("got %d checkpoints and %d requests, want at least one and at most %d:\n%s", commits-1, len(seen), most, strings.Join(seen, "\n"))
+	}
+	t.Logf("backup with %d checkpoints: %d packs, %d requests", commits-1, says.Packs, len(seen))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -145,7 +146,7 @@ func TestFollowsTheRate(t *testing.T) {
 				if len(lengths) > c.objects {
 					t.Errorf("got %d objects, want at most %d: %v", len(lengths), c.objects, lengths)
 				}
-				if l.most > c.atOnce {
+				if l.most > c.atOnce*1.02 {
 					t.Errorf("got %.0f bytes under way, want at most %.0f", l.most, c.atOnce)
 				}
 				if got := l.finished.Sub(l.begun).Seconds(); got > c.seconds*c.within {
@@ -168,7 +169,7 @@ func TestBreaks(t *testing.T) {
 		{1, 2 * time.Minute, 200e6},
 		{4, 2 * time.Minute, 800e6},
 		{20, 2 * time.Minute, 4000e6},
-		{8, 30 * time.Second, 400e6},
+		{8, 30 * time.Second, 1000e6},
 		{0.5, 10 * time.Minute, 300e6},
 	} {
 		t.Run(fmt.Sprintf("%g Mbit for %s", c.megabits, c.holds), func(t *testing.T) {
@@ -179,7 +180,7 @@ func TestBreaks(t *testing.T) {
 				twice := l.sent/float64(c.total) - 1
 				t.Logf("%d objects, %.1f %% sent twice, in %s", len(lengths), 100*twice, l.finished.Sub(l.begun).Round(time.Second))
 				if twice > 0.1 {
-					t.Errorf("%.1f %% were sent twice, want at most a tenth; objects of %d bytes", 100*twice, lengths)
+					t.Errorf("%.1f %% were sent twice, want at most a tenth; in objects of %d to %d bytes", 100*twice, slices.Min(lengths), slices.Max(lengths))
 				}
 			})
 		})

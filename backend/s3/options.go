@@ -42,6 +42,8 @@ type Options struct {
 	// Conditions is how the register is created. One that is there already
 	// knows how it was.
 	Conditions Conditions
+
+	Tap *backend.Tap // may be nil
 }
 
 // Scheme says how the store is reached.

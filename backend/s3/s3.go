@@ -108,7 +108,7 @@ func (s *Store) connect(region string) error {
 	}
 	core, err := minio.NewCore(s.o.endpoint(), &minio.Options{
 		Creds: s.creds, Secure: s.o.Scheme != PlainHTTP, Region: region, BucketLookup: lookup,
-		Transport:  answers{s.web},
+		Transport:  answers{tapped{s.web, s.o.Tap}},
 		MaxRetries: 1, // a repeated conditional request would conflict with itself
 	})
 	if err != nil {

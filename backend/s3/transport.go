@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func newTransport(o Options) (*http.Transport, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &watchedConn{c}, nil
+			return o.Tap.Wrap(&watchedConn{c}), nil
 		},
 		// HTTP/2 would send all packs through one connection, which is slower.
 		TLSClientConfig:       security,
@@ -97,6 +98,27 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// tapped tells of every request that is sent, also of those that the transport
+// sends again by itself because a connection had ended.
+type tapped struct {
+	under http.RoundTripper
+	tap   *backend.Tap
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t tapped) RoundTrip(r *http.Request) (*http.Response, error) {
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { t.tap.Requested(kind(r)) }}
+	return t.under.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+}
+
+// kind returns what a request is, as stores charge for it: its method, or LIST.
+func kind(r *http.Request) string {
+	if r.Method == http.MethodGet && r.URL.Query().Has("list-type") {
+		return "LIST"
+	}
+	return r.Method
 }
 
 // answers lets only those answers through that a store gives. A gateway's error

@@ -84,10 +84,11 @@ func (c *conn) start() (*pkgsftp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := session.StdinPipe()
+	stdin, err := session.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
+	in := &requests{WriteCloser: stdin, tap: c.transport.tap}
 	out, err := session.StdoutPipe()
 	if err != nil {
 		return nil, err

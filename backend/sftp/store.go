@@ -49,6 +49,7 @@ type Options struct {
 	// Transfers bounds how many objects move at the same time; 0 means 4. There
 	// is one connection for each of them, and one more for everything else.
 	Transfers int
+	Tap       *backend.Tap // may be nil
 }
 
 // Store is a backend.Backend with a register. Any number of processes may use
@@ -82,7 +83,7 @@ func Dial(ctx context.Context, l Location, o Options) (*Store, error) {
 	if o.Transfers == 0 {
 		o.Transfers = transfers
 	}
-	d := &dialer{settings: settings, ask: o.Ask}
+	d := &dialer{settings: settings, ask: o.Ask, tap: o.Tap}
 	s := &Store{location: l, made: make(map[string]bool)}
 	s.register = versions.New(files{s: s})
 	s.pool = newPool(o.Transfers, func(ctx context.Context) (*conn, error) { return connect(ctx, d, t) })

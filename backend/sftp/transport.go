@@ -33,6 +33,7 @@ type transport struct {
 	target *target
 	line   *line
 	under  *transport // that it leads through, or nil
+	tap    *backend.Tap
 	group  sync.WaitGroup
 	dead   chan struct{} // closed when the connection has ended
 	reason atomic.Pointer[string]
@@ -57,6 +58,7 @@ func (l *line) Read(p []byte) (int, error) {
 type dialer struct {
 	settings *settings
 	ask      Ask // nil if there is nobody to ask
+	tap      *backend.Tap
 	secrets  secrets
 }
 
@@ -100,6 +102,9 @@ func (d *dialer) reach(ctx context.Context, t *target, under *transport) (net.Co
 		conn, err = under.DialContext(dialing, "tcp", t.address())
 	} else {
 		conn, err = (&net.Dialer{}).DialContext(dialing, "tcp", t.address())
+		if err == nil {
+			conn = d.tap.Wrap(conn)
+		}
 	}
 	switch {
 	case err == nil:
@@ -133,7 +138,7 @@ func (d *dialer) handshake(ctx context.Context, t *target, raw net.Conn, under *
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
-	made := &transport{target: t, under: under, dead: make(chan struct{})}
+	made := &transport{target: t, under: under, tap: d.tap, dead: make(chan struct{})}
 	made.line = &line{Conn: raw}
 	// A peer that falls silent during the handshake is found like any other.
 	made.line.timer = time.AfterFunc(silence, func() { made.cut(fmt.Sprintf("nothing came for %s", silence)) })

@@ -316,7 +316,7 @@ func (r *backupRun) report(a record.Archive, s backup.Summary) error {
 		return r.skipped(a)
 	}
 	if r.g.cli.JSON {
-		return r.g.term.json(backupResult(a, s, r.options.DryRun, r.v))
+		return r.g.summary(backupResult(a, s, r.options.DryRun, r.v))
 	}
 	if r.g.cli.Quiet {
 		return nil

@@ -28,6 +28,7 @@ func (g *globals) parseBucket(typed string) (location, error) {
 		return nil, usage(fmt.Errorf("--repo: %w", err))
 	}
 	o.ClassOf = packs
+	o.Tap = g.wire.tap()
 	return &bucket{g: g, url: typed, o: o}, nil
 }
 

@@ -91,7 +91,7 @@ func (c *checkCmd) report(g *globals, v *session, s check.Summary, elapsed time.
 	var err error
 	switch {
 	case g.cli.JSON:
-		err = g.term.json(checkJSON{s.Packs, s.Archives, s.Entries, s.Bytes, s.Unreferenced, s.Problems, elapsed.Seconds()})
+		err = g.summary(checkJSON{s.Packs, s.Archives, s.Entries, s.Bytes, s.Unreferenced, s.Problems, elapsed.Seconds()})
 	case !g.cli.Quiet:
 		read := ""
 		if c.ReadData {

@@ -106,7 +106,7 @@ type compactJSON struct {
 // report says what was freed, what will be, and when.
 func (c *compactCmd) report(g *globals, s compact.Summary, elapsed time.Duration) error {
 	if g.cli.JSON {
-		return g.term.json(compactJSON{
+		return g.summary(compactJSON{
 			DryRun: c.DryRun, Packs: s.Packs, Bytes: s.Bytes,
 			Condemned: s.Condemned, CondemnedBytes: s.CondemnedBytes, Moved: s.Moved, New: s.New, NewBytes: s.NewBytes,
 			Swept: s.Swept, SweptBytes: s.SweptBytes, Later: s.Later, LaterBytes: s.LaterBytes,

@@ -124,7 +124,7 @@ func (c *deleteCmd) report(g *globals, list []repository.Archive, share *compact
 		if share != nil {
 			j.Bytes, j.Stored = &share.Bytes, &share.Stored
 		}
-		return g.term.json(j)
+		return g.summary(j)
 	}
 	if g.cli.Quiet && !c.DryRun {
 		return nil

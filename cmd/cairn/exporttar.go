@@ -156,7 +156,7 @@ type exportTarJSON struct {
 
 func (c *exportTarCmd) report(g *globals, a *repository.Archive, s tarball.Summary, elapsed time.Duration) error {
 	if g.cli.JSON {
-		return g.term.json(exportTarJSON{a.ID.String(), c.File, s.Members, s.Bytes, s.Damaged, s.Warnings, elapsed.Seconds()})
+		return g.summary(exportTarJSON{a.ID.String(), c.File, s.Members, s.Bytes, s.Damaged, s.Warnings, elapsed.Seconds()})
 	}
 	if g.cli.Quiet {
 		return nil

@@ -119,7 +119,7 @@ func (c *importTarCmd) report(g *globals, v *session, a record.Archive) error {
 	if g.cli.JSON {
 		full := toJSON(&a)
 		full.ID = a.ID(v.Keys.NewHasher()).String()
-		return g.term.json(importTarJSON{full, c.File, a.Warnings, elapsed.Seconds()})
+		return g.summary(importTarJSON{full, c.File, a.Warnings, elapsed.Seconds()})
 	}
 	if g.cli.Quiet {
 		return nil

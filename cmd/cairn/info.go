@@ -86,7 +86,7 @@ func repositoryInfo(g *globals, v *session) error {
 		}
 	}
 	if g.cli.JSON {
-		return g.term.json(j)
+		return g.summary(j)
 	}
 	w := tabwriter.NewWriter(g.term.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "repository\t%s\n", name(j.Repository))
@@ -103,7 +103,7 @@ func repositoryInfo(g *globals, v *session) error {
 
 func archiveInfo(g *globals, a *repository.Archive) error {
 	if g.cli.JSON {
-		return g.term.json(toJSONWithID(a))
+		return g.summary(toJSONWithID(a))
 	}
 	w := tabwriter.NewWriter(g.term.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "archive\t%s\n", name(a.Name))

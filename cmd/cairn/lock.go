@@ -129,7 +129,7 @@ func process(s locking.Standing) string {
 
 func (g *globals) printTableJSON(table locking.Table) error {
 	for i, s := range append(table.Holders, table.Queue...) {
-		err := g.term.json(standingJSON{
+		err := g.summary(standingJSON{
 			Place: max(0, i+1-len(table.Holders)), ID: fmt.Sprintf("%x", s.ID), Host: s.Host, User: s.User,
 			Command: s.Command, Mode: s.Mode.String(), Since: s.Since, PID: s.PID, Process: process(s),
 			Silent: s.Silent.Seconds(), StaleWhen: s.Takeover.Seconds(),

@@ -24,6 +24,8 @@ type cli struct {
 	PassphraseFile string    `placeholder:"FILE" type:"path" help:"Read the passphrase from the first line of this file ($$CAIRN_PASSPHRASE_FILE)."`
 	LockWait       wait      `default:"1h" placeholder:"TIME" help:"How long to wait while another run writes to the repository; 0 fails at once (default: ${default})."`
 	CacheLimit     cacheSize `default:"1GiB" env:"CAIRN_CACHE_LIMIT" placeholder:"SIZE" help:"How much metadata of a remote repository is kept on this machine, so that it is not read again; 0: none (default: ${default})."`
+	LimitUpload    kibibytes `placeholder:"KIB" help:"Send at most so many KiB a second to a remote repository."`
+	LimitDownload  kibibytes `placeholder:"KIB" help:"Receive at most so many KiB a second from a remote repository."`
 	AcceptRollback bool      `help:"Go on although the repository is older than what was last seen of it from here, or has another history."`
 	JSON           bool      `name:"json" help:"Print results, warnings and errors as JSON, one object a line."`
 	TestTTL        wait      `name:"test-ttl" hidden:"" env:"CAIRN_TEST_TTL" default:"0"` // see globals.timing
@@ -93,9 +95,11 @@ func run(args []string) int {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	g := &globals{cli: c, term: t}
+	g := &globals{cli: c, term: t, wire: newWire(c)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return t.end(interrupted(ctx, parsed.Run(g)))
+	err = parsed.Run(g)
+	g.traffic()
+	return t.end(interrupted(ctx, err))
 }
 
 // newParser returns what parses command lines into c.

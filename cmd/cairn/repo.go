@@ -19,6 +19,7 @@ import (
 type globals struct {
 	cli  *cli
 	term *terminal
+	wire *wire
 }
 
 // place holds cairn's own directories of this user.

@@ -188,7 +188,7 @@ func (c *restoreCmd) json(a *repository.Archive, s restore.Summary, elapsed time
 // report says what was done.
 func (c *restoreCmd) report(g *globals, a *repository.Archive, s restore.Summary, elapsed time.Duration) error {
 	if g.cli.JSON {
-		return g.term.json(c.json(a, s, elapsed))
+		return g.summary(c.json(a, s, elapsed))
 	}
 	if g.cli.Quiet {
 		return nil

@@ -48,7 +48,7 @@ func (h *host) connect(ctx context.Context) (*sftp.Store, error) {
 	_, login := identity()
 	h.store, err = sftp.Dial(ctx, h.at, sftp.Options{
 		Home: home, User: login, AgentSocket: os.Getenv("SSH_AUTH_SOCK"),
-		Ask: h.g.term.askLine,
+		Ask: h.g.term.askLine, Tap: h.g.wire.tap(),
 	})
 	return h.store, err
 }

@@ -50,6 +50,8 @@ type messageJSON struct {
 	Text  string `json:"message"`
 	Hint  string `json:"hint,omitempty"` // what to do next
 	Code  int    `json:"code,omitempty"` // the exit code, of an error
+
+	Traffic *trafficJSON `json:"traffic,omitempty"` // in the last note, with -v
 }
 
 const warning = "warning: "
