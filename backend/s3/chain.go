@@ -62,7 +62,7 @@ type Chain struct {
 
 func newChain(s *Store, dir string) Chain {
 	l := links{s, dir}
-	return Chain{versions.New(l), l}
+	return Chain{versions.NewRepeating(l), l}
 }
 
 // Load returns the chain's value; see package backend.

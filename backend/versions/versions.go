@@ -79,6 +79,7 @@ type Files interface {
 // versions of its value.
 type Register struct {
 	files   Files
+	again   bool        // a creation may take effect twice
 	tidying atomic.Bool // old versions are being collected
 
 	mu sync.Mutex
@@ -91,7 +92,18 @@ type Register struct {
 // New returns the Register that is kept in files.
 func New(files Files) *Register { return &Register{files: files} }
 
+// NewRepeating is New for files whose creation may take effect a second time, at
+// any time after it was answered: what carries requests over a network may repeat
+// them. A version that was collected may be there again then, with the very bytes
+// that it had, and vouches for nothing. So each load and look back lists them all.
+func NewRepeating(files Files) *Register { return &Register{files: files, again: true} }
+
+// anchor returns the version that vouches for others by being there; the zero
+// state: none does.
 func (r *Register) anchor() state {
+	if r.again {
+		return state{}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.known
@@ -267,7 +279,7 @@ func (r *Register) swap(ctx context.Context, base state, value []byte) error {
 	if next > maxVersion {
 		return fmt.Errorf("%w: no version is left", backend.ErrFull)
 	}
-	vouched := r.anchor() == base
+	vouched := r.anchor() == base // or both are zero, and it does not matter
 	err := r.files.Create(ctx, next.file(), value)
 	if errors.Is(err, backend.ErrExist) {
 		return backend.ErrConflict

@@ -190,6 +190,36 @@ func TestKnownVersionAnew(t *testing.T) {
 	}
 }
 
+// TestCreatedAgain lets a creation take effect a second time, after its version
+// was collected: whoever has known it all the while is not taken in.
+func TestCreatedAgain(t *testing.T) {
+	t.Parallel()
+	m := new(memory)
+	late, r := NewRepeating(m), NewRepeating(m)
+	var known, tag backend.Tag
+	for i := 1; i <= 40; i++ {
+		var err error
+		if tag, err = r.Swap(t.Context(), tag, fmt.Appendf(nil, "value %d", i)); err != nil {
+			t.Fatal(err)
+		}
+		if i != 6 {
+			continue
+		}
+		if _, known, err = late.Load(t.Context(), ""); known != tag || err != nil {
+			t.Fatalf("load: got %q, %v, want the sixth version", known, err)
+		}
+	}
+	if err := m.Create(t.Context(), version(6).file(), []byte("value 6")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Swap(t.Context(), known, []byte("later")); !refused(err) {
+		t.Errorf("swap of what is long gone: got %v, want it refused", err)
+	}
+	if value, got, err := late.Load(t.Context(), known); string(value) != "value 40" || got != tag || err != nil {
+		t.Errorf("load: got %q, %v, want value 40", value, err)
+	}
+}
+
 func refused(err error) bool {
 	return errors.Is(err, backend.ErrConflict) || errors.Is(err, backend.ErrUnknown)
 }
