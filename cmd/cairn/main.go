@@ -88,7 +88,7 @@ func run(args []string) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(gather(parser.Model, args))
 	t.asJSON = c.JSON
 	if err != nil {
 		return t.end(usage(err))

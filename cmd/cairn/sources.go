@@ -187,7 +187,8 @@ func (l *fixedList) Decode(ctx *kong.DecodeContext) error {
 	text := fmt.Sprint(token.Value)
 	f := fixed{backup.FixedUnit, new(pattern.List)}
 	if token.Type == kong.FlagValueToken {
-		if n, err := humanize.ParseBytes(text); err == nil {
+		if isSize(text) {
+			n, _ := humanize.ParseBytes(text) // it is one
 			if f.size, err = fixedSize(n); err != nil {
 				return err
 			}
@@ -201,6 +202,12 @@ func (l *fixedList) Decode(ctx *kong.DecodeContext) error {
 	}
 	*l = append(*l, f)
 	return nil
+}
+
+// isSize reports whether text is a size, and not a pattern.
+func isSize(text string) bool {
+	_, err := humanize.ParseBytes(text)
+	return err == nil
 }
 
 func fixedSize(n uint64) (uint32, error) {
