@@ -41,11 +41,17 @@ func newMounter(t *testing.T, fill func(src string)) *mounter {
 // sh runs a shell command in the box and returns what it printed.
 func (m *mounter) sh(command string) string {
 	m.t.Helper()
+	return shell(m.t, m.box.dir, command)
+}
+
+// shell runs a shell command in a directory and returns what it printed.
+func shell(t testing.TB, dir, command string) string {
+	t.Helper()
 	cmd := exec.Command("sh", "-euc", command)
-	cmd.Dir, cmd.Env = m.box.dir, append(os.Environ(), "LC_ALL=C.UTF-8")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		m.t.Fatalf("%s: %v\n%s", command, err, out)
+		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
 	return string(out)
 }
