@@ -57,6 +57,12 @@ func (x Export) Write(ctx context.Context, w io.Writer, r *content.Reader, entri
 				e.damaged(lost.From, err)
 				continue
 			}
+			var none *noPlace
+			if errors.As(err, &none) {
+				e.path = none.path
+				e.warn(none)
+				continue
+			}
 		}
 		if err != nil {
 			return e.sum, err
@@ -91,10 +97,16 @@ type exporter struct {
 // that need none: of a set of hard links only the first has it.
 func (e *exporter) chosen(entries iter.Seq2[*archive.Entry, error]) iter.Seq2[*archive.Entry, error] {
 	seen := map[archive.Link]bool{}
+	place := places{strip: e.x.Strip, tops: map[string]string{}}
 	return func(yield func(*archive.Entry, error) bool) {
 		for entry, err := range entries {
 			if err == nil {
 				if e.x.Select != nil && !e.x.Select(entry.Path, entry.Type) || strip(entry.Path, e.x.Strip) == "" {
+					continue
+				}
+				if ok, err := place.take(entry.Path, entry.Type); err != nil && !yield(nil, err) {
+					return
+				} else if !ok {
 					continue
 				}
 				if entry.HasLink && seen[entry.Link] {
