@@ -47,8 +47,8 @@ type cell struct {
 }
 
 // create writes the first head, at generation 0. An existing one stays.
-func (c *cell) create(ctx context.Context, orphans uint64) error {
-	value, err := record.EncodeHead(c.keys, &record.Head{Orphans: orphans}, c.random)
+func (c *cell) create(ctx context.Context) error {
+	value, err := record.EncodeHead(c.keys, &record.Head{}, c.random)
 	if err != nil {
 		return err
 	}

@@ -63,11 +63,7 @@ func New(o Options) (*Chain, error) {
 }
 
 // Init creates the head of a new repository. One that is there stays.
-func (c *Chain) Init(ctx context.Context) error { return c.cell.create(ctx, 0) }
-
-// InitAgain creates the head of a repository that has lost its own and all
-// commit records. Packs are left of it, perhaps: the next run looks for them.
-func (c *Chain) InitAgain(ctx context.Context) error { return c.cell.create(ctx, 1) }
+func (c *Chain) Init(ctx context.Context) error { return c.cell.create(ctx) }
 
 // Refresh reads what is new. When nothing is, it costs one request, whatever
 // the size of the repository. Besides the store's errors it answers ErrNoHead,

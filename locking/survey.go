@@ -20,7 +20,7 @@ var ErrHeadWhole = errors.New("the repository's head is whole: there is nothing 
 // A Survey is what the commit records of a repository add up to whose head is
 // lost, or leads to a record that is (PROTOCOL.md §12).
 type Survey struct {
-	Tip  Mark      // the newest record of the line that is taken for the chain
+	Tip  Mark      // the newest record of the line that is taken for the chain; zero: there are no records
 	Made time.Time // when it was committed, by its host's clock
 
 	// State is that after Tip, with the packs that records beside the line have
@@ -117,8 +117,13 @@ func (s *Survey) read(ctx context.Context) error {
 }
 
 // choose takes the line for the chain that leads furthest from the beginning
-// or a snapshot; one that this machine has seen before all others.
+// or a snapshot; one that this machine has seen before all others. Where all
+// records are lost that is the beginning itself, with nothing in it.
 func (s *Survey) choose() error {
+	if len(s.nodes) == 0 && len(s.Damaged) == 0 {
+		s.tip = record.NewState(s.chain.options.Keys)
+		return nil
+	}
 	var seen Mark
 	if w := s.chain.options.Witness; w != nil {
 		seen, _ = w.Mark() // it only helps to choose

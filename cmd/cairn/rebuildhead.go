@@ -57,7 +57,7 @@ func (c *rebuildHeadCmd) Run(ctx context.Context, g *globals) (err error) {
 	defer func() { err = errors.Join(err, lost.Close()) }()
 	c.describe(g, lost)
 	if !c.Yes {
-		yes, err := g.term.confirm(ctx, "Rebuild the head from these commits?")
+		yes, err := g.term.confirm(ctx, "Rebuild the head from this?")
 		if err != nil {
 			return err
 		}
@@ -75,6 +75,11 @@ func (c *rebuildHeadCmd) Run(ctx context.Context, g *globals) (err error) {
 // describe says what would be brought back and what not.
 func (c *rebuildHeadCmd) describe(g *globals, l *repository.Lost) {
 	w := g.term.out
+	if l.Tip == (locking.Mark{}) {
+		fmt.Fprintln(w, "no commit is left: the archives are lost, unless there is another copy of commits/ to put back")
+		fmt.Fprintln(w, "packs are kept: the next backup takes them over and stores only what they do not hold")
+		return
+	}
 	fmt.Fprintf(w, "newest commit: generation %d of %s, with %s\n",
 		l.Tip.Generation, l.Made.Local().Format("2006-01-02 15:04:05"), count(uint64(len(l.State.Archives)), "archive"))
 	list := func(what string, archives []record.Archive) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,23 +201,15 @@ func (r *Repository) takeHints() []listedBundle {
 }
 
 // firstHead makes the head of a repository whose init died before it did. One
-// that has commits has lost its head, which is damage: missing. One that has
-// packs and no commits has lost everything that says what is in them; what they
-// hold need not be stored again.
+// that holds anything has lost its head, which is damage: missing.
 func (r *Repository) firstHead(ctx context.Context, missing error) error {
-	for _, err := range r.store.Backend.List(ctx, "commits/") {
-		if err != nil {
-			return fmt.Errorf("look for commits: %w", err)
+	for _, prefix := range []backend.Prefix{"commits/", "packs/"} {
+		for _, err := range r.store.Backend.List(ctx, prefix) {
+			if err != nil {
+				return fmt.Errorf("look for %s: %w", strings.TrimSuffix(string(prefix), "/"), err)
+			}
+			return missing
 		}
-		return missing
-	}
-	for _, err := range r.store.Backend.List(ctx, "packs/") {
-		if err != nil {
-			return fmt.Errorf("look for packs: %w", err)
-		}
-		r.warn(errors.New("head and all commit records are lost, and the archives with them; " +
-			"packs are still there: the next backup takes them over and stores only what they do not hold"))
-		return r.chain.InitAgain(ctx)
 	}
 	return r.chain.Init(ctx)
 }
