@@ -18,3 +18,12 @@ func flock(f *os.File) error {
 		}
 	}
 }
+
+// tryFlock is flock without waiting: taken is false if somebody else has it.
+func tryFlock(f *os.File) (taken bool, err error) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}

@@ -105,6 +105,7 @@ var outcomes = []outcome{
 	{is(crypt.ErrNoEpoch), exitKey, ""},
 	{is(locking.ErrLocked), exitLocked, ""},
 	{is(locking.ErrLeaseLost), exitLocked, ""},
+	{is(locking.ErrRunning), exitLocked, "a backup of the same files began earlier and goes on: nothing is lost; wait for it, or end it and run the command again"},
 	{is(compact.ErrInUse), exitLocked, ""},
 	{is(locking.ErrRolledBack), exitRolledBack, ""},
 	{is(locking.ErrForked), exitForked, ""},

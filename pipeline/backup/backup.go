@@ -123,6 +123,9 @@ type run struct {
 // about and left out; any other error ends the run, and nothing that was
 // committed before is touched.
 //
+// A run of the same source that is under way on this machine ends this one at
+// once, with a *locking.RunningError.
+//
 // When stop ends, the run ends early: what it has reached is committed as a
 // checkpoint, from which the next run goes on. When ctx ends, nothing is
 // committed any more. With SkipUnchanged the archive may be the one before:
@@ -208,6 +211,12 @@ func CheckFixed(size uint32) error {
 
 // write makes the archive and commits it.
 func (r *run) write(ctx, stop context.Context, begin time.Time) (a record.Archive, err error) {
+	mine := r.mine()
+	release, err := r.repo.Claim(&mine)
+	if err != nil {
+		return a, fmt.Errorf("back up: %w", err)
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := r.repo.Sync(stop); err != nil {
 		return a, err
 	}

@@ -93,10 +93,16 @@ func (r *run) earlier() []repository.Archive {
 	return append(checkpoint, full...)
 }
 
+// mine returns what the archive will say of its source.
+func (r *run) mine() record.Archive {
+	a := r.o.Archive
+	a.Roots = r.roots()
+	return a
+}
+
 // sameSource returns the archives of the same source, the oldest first.
 func (r *run) sameSource() []repository.Archive {
-	mine := r.o.Archive
-	mine.Roots = r.roots()
+	mine := r.mine()
 	return slices.DeleteFunc(r.repo.Archives(), func(a repository.Archive) bool {
 		return !repository.SameSource(&a.Archive, &mine)
 	})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"cairn/locking"
 	"cairn/objects"
@@ -31,6 +32,11 @@ const (
 	placeMagic = "cairnplc"
 	placeLimit = 1 << 20 // bytes
 	stateLimit = 1 << 30 // bytes
+
+	// trustEntrance is for how long the store is not asked for the config again.
+	// A repository that has lost it goes on working for machines that know it, and
+	// for no other: that must not stay unnoticed.
+	trustEntrance = 24 * time.Hour
 )
 
 // entrance is what one needs to get into a repository, verbatim.
@@ -47,8 +53,12 @@ func (o *Options) placeFile() string {
 	return filepath.Join(o.CacheDir, placesDir, objects.ID(blake3.Sum256([]byte(o.Location))).String())
 }
 
-// recallEntrance returns what is known of the location.
+// recallEntrance returns what is known of the location, if that is not too old.
 func recallEntrance(o *Options) entrance {
+	info, err := os.Stat(o.placeFile())
+	if err != nil || time.Since(info.ModTime()).Abs() > trustEntrance {
+		return entrance{}
+	}
 	p, err := readLimited(o.placeFile(), placeLimit)
 	n := len(p) - len(objects.ID{})
 	if err != nil || n < 0 || objects.ID(blake3.Sum256(p[:n])) != objects.ID(p[n:]) {
