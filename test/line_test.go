@@ -27,17 +27,29 @@ func (b *box) onBucket(s *servers.S3, addr string) {
 	b.useRepo(fmt.Sprintf("s3+http://%s/%s/cairn", addr, s.Bucket(b.t)))
 }
 
-// keptIn returns how many bytes the box's objects in a bucket take.
-func (b *box) keptIn(s *servers.S3) (bytes int64) {
+// bucket returns the name of the bucket that the box's repository is in.
+func (b *box) bucket() string {
 	b.t.Helper()
 	at, err := url.Parse(b.repo)
 	must(b.t, err)
-	bucket, prefix, _ := strings.Cut(strings.Trim(at.Path, "/"), "/")
-	for object := range s.Client.ListObjectsIter(b.t.Context(), bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+	bucket, _, _ := strings.Cut(strings.Trim(at.Path, "/"), "/")
+	return bucket
+}
+
+// keptIn returns how many bytes the objects in the box's bucket take.
+func (b *box) keptIn(s *servers.S3) (bytes int64) {
+	b.t.Helper()
+	for object := range s.Client.ListObjectsIter(b.t.Context(), b.bucket(), minio.ListObjectsOptions{Recursive: true}) {
 		must(b.t, object.Err)
 		bytes += object.Size
 	}
 	return bytes
+}
+
+// emptyBucket removes everything in the box's bucket, and the bucket.
+func (b *box) emptyBucket(s *servers.S3) {
+	b.t.Helper()
+	must(b.t, s.Client.RemoveBucketWithOptions(b.t.Context(), b.bucket(), minio.RemoveBucketOptions{ForceDelete: true}))
 }
 
 // fillNoise puts n files of a MiB that do not shrink into the box's source.
