@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // What a store can answer. Stores wrap these, so test with errors.Is. None of
@@ -17,6 +18,9 @@ var (
 	ErrFull = errors.New("store is full")
 	// ErrUnavailable: the store cannot be reached, or its root is missing.
 	ErrUnavailable = errors.New("store is unavailable")
+	// ErrNowhere is the ErrUnavailable of a store whose name stands for no address.
+	// That is a mistake, unless the store was there a moment ago.
+	ErrNowhere = fmt.Errorf("%w: no address is known", ErrUnavailable)
 	// ErrUnusable: whoever was reached cannot serve before a person changes
 	// something: the place in it is missing or is not the store's, the address
 	// is somebody else's, or a request asks for what it does not have.
@@ -40,6 +44,19 @@ type ShortError struct {
 func (e *ShortError) Error() string {
 	return fmt.Sprintf("object has only %d bytes: wanted %s", e.Size, e.Range)
 }
+
+// A LaterError is the answer of a store that has too much to do: the call may
+// succeed when it is repeated later, and not sooner.
+type LaterError struct {
+	After time.Duration // that passes until then
+	Err   error
+}
+
+// Error implements error.
+func (e *LaterError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the store said.
+func (e *LaterError) Unwrap() error { return e.Err }
 
 // Permanent reports whether the call that answered err would answer the same if
 // it were repeated at once; all else may pass by itself. An ended context is

@@ -1,9 +1,11 @@
 package test
 
 import (
+	"bufio"
 	"crypto/rand"
 	"flag"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -152,4 +154,42 @@ func TestCutTenTimes(t *testing.T) {
 		b.want(done, "init")
 		run(t, b, proxy)
 	})
+}
+
+// TestNobodyAnswers: who waits for a server is told so at once, and what for.
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits for some seconds")
+	}
+	b := newBox(t)
+	b.env = append(b.env, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret")
+	write(t, filepath.Join(b.dir, "key"), nil)
+	for url, want := range map[string]string{
+		"s3+http://127.0.0.1:1/bucket/desk":   "connection refused: is the server running, and the port right?; trying again in 1s",
+		"s3+http://store.invalid/bucket/desk": "no address is known for store.invalid",
+		"sftp://nobody@127.0.0.1:1/desk":      "connect to 127.0.0.1:1: connection refused: is the address right",
+		"sftp://nobody@store.invalid/desk":    "connect to store.invalid:22",
+	} {
+		t.Run(url, func(t *testing.T) {
+			t.Parallel()
+			cmd := b.command("-r", url, "list")
+			stderr, err := cmd.StderrPipe()
+			must(t, err)
+			begun := time.Now()
+			must(t, cmd.Start())
+			line, err := bufio.NewReader(stderr).ReadString('\n')
+			took := time.Since(begun)
+			must(t, err, cmd.Process.Signal(os.Interrupt))
+			_, _ = io.Copy(io.Discard, stderr)
+			code := exitCode(t, cmd.Wait())
+			// What looks a name up may wait for its own servers.
+			if took > 5*time.Second && strings.Contains(url, "127.0.0.1") || !strings.Contains(line, want) {
+				t.Errorf("got %q after %s, want %q within seconds", line, took, want)
+			}
+			if code != failed && code != interrupted {
+				t.Errorf("got exit code %d", code)
+			}
+		})
+	}
 }

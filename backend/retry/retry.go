@@ -47,9 +47,16 @@ func (o Options) patience() time.Duration {
 
 // answer takes note of what an attempt ended in.
 func (o Options) answer(err error) {
-	if o.Peer != nil && (err == nil || backend.Permanent(err)) {
+	var later *backend.LaterError
+	if o.Peer != nil && (err == nil || backend.Permanent(err) || errors.As(err, &later)) {
 		o.Peer.answered.Store(true)
 	}
+}
+
+// final reports whether there is no use in repeating what ended in err.
+func (o Options) final(ctx context.Context, err error) bool {
+	return backend.Permanent(err) || ctx.Err() != nil ||
+		errors.Is(err, backend.ErrNowhere) && o.Peer != nil && !o.Peer.answered.Load()
 }
 
 // Wait describes what a call is about to wait for.
@@ -61,7 +68,9 @@ type Wait struct {
 }
 
 // Store is a backend.Backend that repeats the calls of another. An error that
-// is backend.Permanent is answered at once, and so is the end of the context.
+// is backend.Permanent is answered at once, and so is the end of the context, and
+// an ErrNowhere of a Peer that has never answered. A *backend.LaterError says
+// itself how long the wait is.
 type Store struct {
 	under   backend.Backend
 	options Options
@@ -190,6 +199,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// askedToWait makes the library wait for as long as a store asks for.
+type askedToWait struct {
+	error
+	wait *backoff.RetryAfterError
+}
+
+// Unwrap returns both.
+func (e askedToWait) Unwrap() []error { return []error{e.error, e.wait} }
+
 // repeat calls attempt until it succeeds, fails for good, or patience or
 // context end. It answers the last attempt's error, and the context's.
 func repeat[T any](ctx context.Context, o Options, op string, key backend.Key, attempt func() (T, error)) (T, error) {
@@ -199,8 +217,12 @@ func repeat[T any](ctx context.Context, o Options, op string, key backend.Key, a
 			var result T
 			result, last = attempt()
 			o.answer(last)
-			if last != nil && (backend.Permanent(last) || ctx.Err() != nil) {
+			var later *backend.LaterError
+			switch {
+			case last != nil && o.final(ctx, last):
 				return result, backoff.Permanent(last)
+			case errors.As(last, &later):
+				return result, askedToWait{last, &backoff.RetryAfterError{Duration: later.After}}
 			}
 			return result, last
 		},
@@ -217,8 +239,11 @@ func repeat[T any](ctx context.Context, o Options, op string, key backend.Key, a
 			}
 		}),
 	)
-	if err != nil && !errors.Is(last, err) { // the context ended during a wait
-		err = fmt.Errorf("%w while waiting to repeat: %w", err, last)
+	switch {
+	case err == nil:
+		return result, nil
+	case ctx.Err() != nil && !errors.Is(last, err): // it ended during a wait
+		return result, fmt.Errorf("%w while waiting to repeat: %w", err, last)
 	}
-	return result, err
+	return result, last
 }

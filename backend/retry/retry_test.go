@@ -166,6 +166,69 @@ func TestWhoNeverAnswered(t *testing.T) {
 	})
 }
 
+// TestComesAgainWhenAsked: who is asked to come again later does so then, and
+// whoever asks has answered.
+func TestComesAgainWhenAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asks := 3
+		busy := fmt.Errorf("get: %w", &backend.LaterError{After: 2 * time.Minute, Err: backend.ErrUnavailable})
+		s := &mem.Store{Hook: func(op mem.Op, _ backend.Key, at mem.Moment) error {
+			if op == mem.Get && at == mem.Before && asks > 0 {
+				asks--
+				return busy
+			}
+			return nil
+		}}
+		var told []time.Duration
+		peer := new(retry.Peer)
+		r := retry.New(s, retry.Options{
+			Peer: peer, Greeting: 3 * time.Minute, MaxWait: time.Second,
+			Notify: func(w retry.Wait) { told = append(told, w.Pause) },
+		})
+		begun := time.Now()
+		_, err := r.Get(t.Context(), "k", backend.Range{})
+		if !errors.Is(err, backend.ErrUnavailable) || err.Error() != "get k: get: store is unavailable" || time.Since(begun) != 2*time.Minute {
+			t.Errorf("get of a stranger: got %v after %s, want what the store said after one wait", err, time.Since(begun))
+		}
+		begun, told = time.Now(), nil
+		if _, err := r.Get(t.Context(), "k", backend.Range{}); !errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("get: got %v, want %v", err, backend.ErrNotExist)
+		}
+		if took := time.Since(begun); took != 2*time.Minute || !slices.Equal(told, []time.Duration{2 * time.Minute}) {
+			t.Errorf("came again after %s, in waits of %v, want as long as it was asked to", took, told)
+		}
+	})
+}
+
+// TestNowhere: a name that nobody has is a mistake of who typed it, unless
+// somebody has answered to it before.
+func TestNowhere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		there := false
+		s := &mem.Store{Hook: func(mem.Op, backend.Key, mem.Moment) error {
+			if there {
+				return nil
+			}
+			return fmt.Errorf("%w for store.example", backend.ErrNowhere)
+		}}
+		r := retry.New(s, retry.Options{Peer: new(retry.Peer), Patience: time.Minute})
+		begun := time.Now()
+		if _, err := r.Stat(t.Context(), "k"); !errors.Is(err, backend.ErrUnavailable) || time.Since(begun) != 0 {
+			t.Errorf("at first: got %v after %s, want it at once", err, time.Since(begun))
+		}
+		there = true
+		if _, err := r.Stat(t.Context(), "k"); !errors.Is(err, backend.ErrNotExist) {
+			t.Errorf("stat: got %v", err)
+		}
+		there = false
+		if _, err := r.Stat(t.Context(), "k"); !errors.Is(err, backend.ErrNowhere) || time.Since(begun) < 30*time.Second {
+			t.Errorf("later: got %v after %s, want about a minute", err, time.Since(begun))
+		}
+	})
+}
+
 func TestContextEndsTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -198,6 +198,39 @@ func TestTornAnswers(t *testing.T) {
 	}
 }
 
+// TestComesAgainLater: whoever says when to come again is believed, a gateway
+// like the store itself.
+func TestComesAgainLater(t *testing.T) {
+	t.Parallel()
+	at := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
+	for name, c := range map[string]struct {
+		answer answer
+		says   string // Retry-After
+		want   time.Duration
+	}{
+		"store":       {document(503, "SlowDown", "x"), "7", 7 * time.Second},
+		"throttled":   {document(429, "TooManyRequests", "x"), "90", 90 * time.Second},
+		"gateway":     {answer{503, "text/html", "<html>", nil}, "120", 2 * time.Minute},
+		"at a time":   {document(503, "SlowDown", "x"), at, time.Hour},
+		"in the past": {document(503, "SlowDown", "x"), "Wed, 21 Oct 2015 07:28:00 GMT", 0},
+		"nonsense":    {document(503, "SlowDown", "x"), "soon", 0},
+		"not busy":    {document(500, "InternalError", "x"), "7", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := c.answer
+			a.header = map[string]string{"Retry-After": c.says}
+			for call, err := range calls(t, fake(t, a)) {
+				check(t, call, err, backend.ErrUnavailable, "")
+				var later *backend.LaterError
+				if errors.As(err, &later) != (c.want > 0) || later != nil && (later.After-c.want).Abs() > 10*time.Second {
+					t.Errorf("%s: got %v (%+v), want it to wait for %s", call, err, later, c.want)
+				}
+			}
+		})
+	}
+}
+
 func merge(m map[string]string, name, value string) map[string]string {
 	merged := map[string]string{name: value}
 	for k, v := range m {

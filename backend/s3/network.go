@@ -30,6 +30,7 @@ func (s *Store) explainNetwork(err error) error {
 	var (
 		credentials *credentialsError
 		skew        *skewError
+		busy        *busyError
 		stranger    *strangeAnswer
 		dial        *net.OpError
 		name        *net.DNSError
@@ -41,8 +42,13 @@ func (s *Store) explainNetwork(err error) error {
 		return fmt.Errorf("%w: %s: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with AWS_PROFILE", backend.ErrDenied, credentials)
 	case errors.As(err, &skew):
 		return fmt.Errorf("%w: this machine's clock is wrong: the store has %s: set it, as with: timedatectl set-ntp true", backend.ErrDenied, skew.store)
+	case errors.As(err, &busy):
+		return &backend.LaterError{After: busy.after, Err: fmt.Errorf("%w: %s has too much to do (%s), and asks to come again in %s",
+			backend.ErrUnavailable, host, busy.status, busy.after)}
 	case errors.As(err, &stranger):
 		return s.explainStranger(stranger)
+	case errors.As(err, &name) && name.IsNotFound:
+		return &unsentError{fmt.Errorf("%w for %s (%s): check the name, and this machine's DNS", backend.ErrNowhere, name.Name, name.Err)}
 	case errors.As(err, &name):
 		return &unsentError{fmt.Errorf("%w: no address is known for %s (%s): check the name, and this machine's DNS", backend.ErrUnavailable, name.Name, name.Err)}
 	case errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect"):

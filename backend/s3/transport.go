@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,6 +134,10 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if after := later(response, time.Now()); after > 0 {
+		response.Body.Close()
+		return nil, &busyError{response.Status, after}
+	}
 	switch {
 	case response.StatusCode < 300:
 		if kind == "text/html" {
@@ -157,6 +162,31 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil
 }
+
+// later returns how long to wait until whoever has too much to do wants to be
+// asked again; 0 if he does not say.
+func later(r *http.Response, now time.Time) time.Duration {
+	if r.StatusCode != http.StatusTooManyRequests && r.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	says := r.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(says, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(says)
+	if err != nil {
+		return 0
+	}
+	return max(0, at.Sub(now)).Round(time.Second)
+}
+
+// busyError is a request that was refused for now.
+type busyError struct {
+	status string
+	after  time.Duration // until it may be made again
+}
+
+func (e *busyError) Error() string { return e.status }
 
 // maxErrorBody is more than any error of a store takes, in bytes.
 const maxErrorBody = 64 << 10

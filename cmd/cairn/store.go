@@ -105,7 +105,7 @@ type remoteStore interface {
 // waiting for.
 func (g *globals) patient(s remoteStore) repository.Store {
 	o := retry.Options{Peer: new(retry.Peer), Notify: func(w retry.Wait) {
-		g.term.warn("%v; trying again in %s", w.Err, w.Pause.Round(time.Second))
+		g.term.warn("%v; trying again in %s", w.Err, max(time.Second, w.Pause.Round(time.Second)))
 	}}
 	way := pace.New(s, pace.Options{})
 	return repository.Store{Backend: retry.New(way, o), Register: retry.NewRegister(s, o), PackSize: way.Size}
