@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 			"unpause":  cmdUnpause,
 			"minio":    cmdMinIO,
 			"policy":   cmdPolicy,
+			"sshd":     cmdSSHD,
 		},
 	})
 }
@@ -200,15 +201,39 @@ func cmdMinIO(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
+	ts.Setenv("AWS_SESSION_TOKEN", "")
 	ts.Setenv("BUCKET", "script-"+strings.ToLower(rand.Text()))
 	ts.Setenv("S3", fmt.Sprintf("s3+http://%s/%s", host, ts.Getenv("BUCKET")))
 }
 
+// cmdSSHD: "sshd LINE..." starts OpenSSH's server, with these lines in its
+// configuration, and lets $HOME log in there. $SFTP is the URL of a directory
+// that is not there yet, and $SFTPDIR the directory. "sshd -without REQUEST" is a
+// server that does not grant a request of SFTP.
+func cmdSSHD(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: sshd [-without REQUEST] [LINE...]")
+	}
+	var o servers.OpenSSHOptions
+	if len(args) > 1 && args[0] == "-without" {
+		o.Denied, args = args[1], args[2:]
+	}
+	o.Lines = args
+	s, stop, err := servers.StartOpenSSH(o)
+	ts.Defer(stop)
+	ts.Check(err)
+	dotSSH := filepath.Join(ts.Getenv("HOME"), ".ssh")
+	ts.Check(errors.Join(os.RemoveAll(dotSSH), os.Symlink(filepath.Join(s.Home, ".ssh"), dotSSH)))
+	ts.Setenv("SFTP", s.URL("desk"))
+	ts.Setenv("SFTPDIR", filepath.Join(s.Dir, "desk"))
+}
+
 // cmdPolicy: "policy" sets keys that may do what README.md says is needed for a
-// repository at $S3/cairn, and nothing else.
+// repository at $S3/cairn, and nothing else. "policy ACTION..." takes these
+// actions away.
 func cmdPolicy(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 0 {
-		ts.Fatalf("usage: policy")
+	if neg {
+		ts.Fatalf("usage: policy [ACTION...]")
 	}
 	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
 	ts.Check(err)
@@ -219,7 +244,18 @@ func cmdPolicy(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s, err := servers.StartMinIO()
 	ts.Check(err)
-	keys, err := s.Keys(context.Background(), strings.ReplaceAll(policy, "my-bucket", ts.Getenv("BUCKET")))
+	policy = strings.ReplaceAll(policy, "my-bucket", ts.Getenv("BUCKET"))
+	for _, action := range args {
+		if !strings.Contains(policy, `"`+action+`"`) {
+			ts.Fatalf("README.md's policy does not grant %s", action)
+		}
+		harmless := `"s3:GetObjectTagging"`
+		if action == "s3:ListBucket" {
+			harmless = `"s3:ListBucketVersions"` // which takes the same conditions
+		}
+		policy = strings.ReplaceAll(policy, `"`+action+`"`, harmless)
+	}
+	keys, err := s.Keys(context.Background(), policy)
 	ts.Check(err)
 	ts.Setenv("AWS_ACCESS_KEY_ID", keys.AccessKeyID)
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", keys.SecretAccessKey)

@@ -48,18 +48,23 @@ func (v Verdict) String() string {
 	return "none"
 }
 
+// How many races of each kind Run makes. Thorough is for whoever has the time;
+// Quick is enough where one server decides everything.
 const (
-	racers = 8 // clients that try the same at the same time
-	rounds = 4 // races of each kind
+	Thorough = 4
+	Quick    = 1
 )
 
-// errBroken ends a probe that has seen a register break its contract.
-var errBroken = errors.New("the register does not keep its contract")
+const racers = 8 // clients that try the same at the same time
+
+// ErrBroken: a store breaks its contract.
+var ErrBroken = errors.New("the store does not keep its contract")
 
 // Run returns what the cells that fresh makes withstand: it races creators and
-// replacers on them, and makes requests that must fail. It calls fresh a few
-// times, and removes the cells. An error says that the store could not be asked.
-func Run(ctx context.Context, fresh func() (Cell, error)) (Verdict, error) {
+// replacers on them, and makes requests that must fail. It calls fresh once for
+// each round, and removes the cells. An error says that the store could not be
+// asked.
+func Run(ctx context.Context, rounds int, fresh func() (Cell, error)) (Verdict, error) {
 	verdict := CAS
 	for range rounds {
 		cell, err := fresh()
@@ -88,7 +93,7 @@ func probe(ctx context.Context, cell Cell) (Verdict, error) {
 	}
 	for _, step := range steps {
 		err := step.do(ctx)
-		if errors.Is(err, errBroken) {
+		if errors.Is(err, ErrBroken) {
 			return step.broken, nil
 		}
 		if err != nil {
@@ -135,7 +140,7 @@ func (p *prober) race(ctx context.Context) error {
 	for i, err := range outcomes {
 		switch {
 		case err == nil && winner >= 0:
-			return errBroken
+			return ErrBroken
 		case err == nil:
 			winner = i
 		case !turnedAway(err):
@@ -161,7 +166,7 @@ func (p *prober) mustFail(ctx context.Context, old backend.Tag) error {
 	_, err := p.cell.Swap(ctx, old, p.fresh())
 	switch {
 	case err == nil:
-		return errBroken
+		return ErrBroken
 	case !turnedAway(err):
 		return err
 	}
@@ -175,7 +180,7 @@ func (p *prober) look(ctx context.Context, should func(value []byte) bool) error
 		return err
 	}
 	if err != nil || !should(value) {
-		return errBroken
+		return ErrBroken
 	}
 	if tag != p.tag {
 		p.value, p.tag, p.older = value, tag, p.tag

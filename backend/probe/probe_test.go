@@ -41,7 +41,7 @@ func (c *cell) force(ctx context.Context, value []byte) (backend.Tag, error) {
 func run(t *testing.T, worsen func(*cell)) (probe.Verdict, error) {
 	t.Helper()
 	made, removed := 0, 0
-	verdict, err := probe.Run(t.Context(), func() (probe.Cell, error) {
+	verdict, err := probe.Run(t.Context(), probe.Thorough, func() (probe.Cell, error) {
 		made++
 		c := &cell{Store: new(mem.Store), removed: &removed}
 		c.swap = c.Store.Swap

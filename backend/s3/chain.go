@@ -55,20 +55,16 @@ func (s *Store) findChain(ctx context.Context) (bool, error) {
 }
 
 // Chain is a register in objects that are never replaced.
-type Chain struct {
-	register *versions.Register
-	links    links
-}
+type Chain struct{ *versions.Register }
 
 func newChain(s *Store, dir string) Chain {
-	l := links{s, dir}
-	return Chain{versions.NewRepeating(l), l}
+	return Chain{versions.NewRepeating(links{s, dir})}
 }
 
 // Load returns the chain's value; see package backend.
 func (c Chain) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend.Tag, error) {
 	known, _ := strings.CutPrefix(string(ifChanged), chainTag)
-	value, tag, err := c.register.Load(ctx, backend.Tag(known))
+	value, tag, err := c.Register.Load(ctx, backend.Tag(known))
 	if err != nil {
 		return nil, "", err
 	}
@@ -78,7 +74,7 @@ func (c Chain) Load(ctx context.Context, ifChanged backend.Tag) ([]byte, backend
 // Swap replaces the chain's value; see package backend.
 func (c Chain) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
 	known, _ := strings.CutPrefix(string(old), chainTag)
-	tag, err := c.register.Swap(ctx, backend.Tag(known), value)
+	tag, err := c.Register.Swap(ctx, backend.Tag(known), value)
 	if err != nil {
 		return "", err
 	}
@@ -87,20 +83,6 @@ func (c Chain) Swap(ctx context.Context, old backend.Tag, value []byte) (backend
 
 // ScratchChain is Scratch for a register in a chain.
 func (s *Store) ScratchChain(name string) Chain { return newChain(s, "tmp/"+name) }
-
-// Remove deletes the chain of a ScratchChain.
-func (c Chain) Remove(ctx context.Context) error {
-	names, err := c.links.Names(ctx)
-	for _, name := range names {
-		if err == nil {
-			err = c.links.Remove(ctx, name)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("remove %s: %w", c.links.dir, err)
-	}
-	return nil
-}
 
 // links are the versions of a register in objects whose names begin with dir.
 type links struct {

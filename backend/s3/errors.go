@@ -19,6 +19,7 @@ var ErrConditions = fmt.Errorf("%w: it refuses conditional requests", backend.Er
 var (
 	errCondition = errors.New("condition does not hold")
 	errRange     = errors.New("object has no such range")
+	errDigest    = errors.New("what arrived is not what was sent")
 	errNoBucket  = fmt.Errorf("%w: no such bucket", backend.ErrUnusable)
 	errNoTag     = fmt.Errorf("%w: it answers without an ETag, as no store does: is there a proxy in between?", backend.ErrUnusable)
 )
@@ -99,7 +100,7 @@ func (s *Store) explainAnswer(v verb, a minio.ErrorResponse) error {
 	case "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientCapacity", "EntityTooLarge":
 		return fmt.Errorf("%w: %s", backend.ErrFull, says)
 	case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody":
-		return fmt.Errorf("%w: what arrived is not what was sent (%s)", backend.ErrUnavailable, a.Code)
+		return fmt.Errorf("%w: %w (%s)", backend.ErrUnavailable, errDigest, a.Code)
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "InvalidRegion", "IllegalLocationConstraintException":
 		return fmt.Errorf("%w: the bucket is in another region: name it with ?region= in the URL (%s)", backend.ErrUnusable, says)
 	case "NotImplemented":

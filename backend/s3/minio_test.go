@@ -131,7 +131,7 @@ func TestProbeMinIO(t *testing.T) {
 	server := servers.MinIO(t)
 	bucket := server.Bucket(t)
 	s := openRoot(t, server, place(server, bucket, "p"))
-	verdict, err := probe.Run(t.Context(), func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
+	verdict, err := probe.Run(t.Context(), probe.Thorough, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
 	if verdict != probe.CAS || err != nil {
 		t.Errorf("got %s, %v, want cas", verdict, err)
 	}
@@ -153,7 +153,7 @@ func TestStoreThatOnlyCreates(t *testing.T) {
 		probe.CreateOnly: func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil },
 		probe.CAS:        func() (probe.Cell, error) { return s.ScratchChain("probe-" + rand.Text()), nil },
 	} {
-		if verdict, err := probe.Run(t.Context(), fresh); verdict != want || err != nil {
+		if verdict, err := probe.Run(t.Context(), probe.Thorough, fresh); verdict != want || err != nil {
 			t.Errorf("got %s, %v, want %s", verdict, err, want)
 		}
 	}
@@ -201,7 +201,7 @@ func TestStoreThatIgnoresConditions(t *testing.T) {
 	o := place(server, server.Bucket(t), "p")
 	o.Host = server.Forgetful(t, "If-Match", "If-None-Match")
 	s := openRoot(t, server, o)
-	verdict, err := probe.Run(t.Context(), func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
+	verdict, err := probe.Run(t.Context(), probe.Thorough, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
 	if verdict != probe.None || err != nil {
 		t.Errorf("got %s, %v, want none", verdict, err)
 	}

@@ -78,6 +78,29 @@ func (c condition) add(o *minio.PutObjectOptions, alone bool) (asked bool) {
 
 // put stores parts under name and returns the ETag of what is there then.
 func (s *Store) put(ctx context.Context, name string, c condition, parts [][]byte) (string, error) {
+	return s.send(ctx, name, c, parts, s.checksum(parts))
+}
+
+// RefusesDamage reports whether the store compares what it gets with the
+// checksum that comes along, as a pack that changed on its way needs it.
+func (s *Store) RefusesDamage(ctx context.Context, name string) (bool, error) {
+	name = "tmp/" + name
+	sent := [][]byte{[]byte("cairn tries out whether this store compares checksums")}
+	_, err := s.send(ctx, name, condition{}, sent, s.checksum(nil))
+	if errors.Is(err, errDigest) {
+		return true, nil
+	}
+	if err == nil {
+		err = s.remove(ctx, name)
+	}
+	if err != nil {
+		return false, fmt.Errorf("put %s: %w", name, err)
+	}
+	return false, nil
+}
+
+// send is put with a checksum that is known.
+func (s *Store) send(ctx context.Context, name string, c condition, parts [][]byte, sum sum) (string, error) {
 	options := minio.PutObjectOptions{
 		UserMetadata:         map[string]string{},
 		ServerSideEncryption: s.encrypt,
@@ -91,7 +114,7 @@ func (s *Store) put(ctx context.Context, name string, c condition, parts [][]byt
 		options.StorageClass = s.o.Class
 	}
 	asked := c.add(&options, s.alone.Load())
-	digest, sum := "", s.checksum(parts)
+	digest := ""
 	if s.o.Checksum == MD5 {
 		digest = sum.value
 	} else {

@@ -91,3 +91,29 @@ func (s *Store) flushPath(ctx context.Context, c *conn, dir string) error {
 	defer c.later(handle.Close)
 	return s.flushHandle(ctx, c, handle)
 }
+
+// Flushing is what a server can flush to its disk.
+type Flushing int
+
+// The kinds of flushing. Where there is none, the server writes when it likes.
+const (
+	FlushesNothing Flushing = iota
+	FlushesFiles
+	FlushesAll
+)
+
+// Flushing tells what the server flushes, as far as was seen.
+func (s *Store) Flushing(ctx context.Context) (is Flushing, err error) {
+	err = s.ask(ctx, func(c *conn) error {
+		switch {
+		case !c.offers(extFsync):
+			is = FlushesNothing
+		case s.noFlush.Load():
+			is = FlushesFiles
+		default:
+			is = FlushesAll
+		}
+		return nil
+	})
+	return is, err
+}

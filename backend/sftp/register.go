@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,31 +32,48 @@ func (s *Store) Swap(ctx context.Context, old backend.Tag, value []byte) (backen
 	return s.register.Swap(ctx, old, value)
 }
 
-// files are the versions of the register of a Store.
-type files struct {
-	s *Store
-	c *conn // that all requests go through; nil: any
+// Scratch returns a register in files of its own, which is not the store's: for
+// finding out what the server can do. Calls that meet go through connections of
+// their own, as those of several clients do. Remove gives the room of the files
+// back; if that never comes about, they are swept like every unfinished file.
+func (s *Store) Scratch(name string) *versions.Register {
+	return versions.New(files{s: s, prefix: tmpDir + "/" + name + "-", apart: true})
 }
 
+// files are the versions of a register of a Store: those files whose names begin
+// with prefix.
+type files struct {
+	s      *Store
+	prefix string
+	c      *conn // that all requests go through; nil: any
+	apart  bool  // or one that nobody else uses at the time
+}
+
+func (f files) file(name string) string { return f.prefix + name }
+func (f files) dir() string             { return path.Dir(f.prefix + "v") }
+
 func (f files) ask(ctx context.Context, do func(c *conn) error) error {
-	if f.c != nil {
+	switch {
+	case f.c != nil:
 		return do(f.c)
+	case f.apart:
+		return f.s.move(ctx, do)
 	}
 	return f.s.ask(ctx, do)
 }
-
-func file(name string) string { return versions.Dir + "/" + name }
 
 // Names implements versions.Files.
 func (f files) Names(ctx context.Context) ([]string, error) {
 	var names []string
 	err := f.ask(ctx, func(c *conn) error {
-		entries, err := readDir(ctx, c, f.s.path(versions.Dir))
+		entries, err := readDir(ctx, c, f.s.path(f.dir()))
 		if errors.Is(err, fs.ErrNotExist) {
 			return f.s.alive(ctx, c)
 		}
 		for _, e := range entries {
-			names = append(names, e.Name())
+			if name, ok := strings.CutPrefix(path.Join(f.dir(), e.Name()), f.prefix); ok {
+				names = append(names, name)
+			}
 		}
 		return f.s.explain(ctx, c, err, backend.ErrUnavailable)
 	})
@@ -68,7 +87,7 @@ func (f files) Ahead(ctx context.Context, names []string) (int, error) {
 		var group errgroup.Group
 		for i, name := range names {
 			group.Go(func() error {
-				_, missing[i] = stat(ctx, c, f.s.path(file(name)))
+				_, missing[i] = stat(ctx, c, f.s.path(f.file(name)))
 				return nil
 			})
 		}
@@ -96,7 +115,7 @@ func (f files) Read(ctx context.Context, name string, limit int64) ([]byte, erro
 	var data []byte
 	err := f.ask(ctx, func(c *conn) (err error) {
 		data, err = f.read(ctx, c, name, limit)
-		return f.s.explainRead(ctx, c, file(name), err)
+		return f.s.explainRead(ctx, c, f.file(name), err)
 	})
 	if err != nil {
 		return nil, err
@@ -105,7 +124,7 @@ func (f files) Read(ctx context.Context, name string, limit int64) ([]byte, erro
 }
 
 func (f files) read(ctx context.Context, c *conn, name string, limit int64) ([]byte, error) {
-	handle, err := open(ctx, c, f.s.path(file(name)), os.O_RDONLY)
+	handle, err := open(ctx, c, f.s.path(f.file(name)), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -165,12 +184,12 @@ func (f files) create(ctx context.Context, c *conn, name string, value []byte) e
 		return err
 	})
 	group.Go(func() error {
-		if _, err := stat(ctx, c, s.path(file(name))); err == nil {
+		if _, err := stat(ctx, c, s.path(f.file(name))); err == nil {
 			return backend.ErrExist // before anything was written
 		}
 		return nil // for whatever reason: the link will tell
 	})
-	ready.Go(func() error { return s.ensure(ctx, c, versions.Dir) })
+	ready.Go(func() error { return s.ensure(ctx, c, f.dir()) })
 	err := group.Wait()
 	if err == nil {
 		err = t.write(ctx, [][]byte{value})
@@ -185,7 +204,7 @@ func (f files) create(ctx context.Context, c *conn, name string, value []byte) e
 		return s.explainPut(ctx, c, err)
 	}
 	defer t.discard()
-	if err = s.publish(ctx, c, t.name, file(name)); err == nil {
+	if err = s.publish(ctx, c, t.name, f.file(name)); err == nil {
 		return nil
 	}
 	explained := s.explainPut(ctx, c, err)
@@ -199,13 +218,13 @@ func (f files) create(ctx context.Context, c *conn, name string, value []byte) e
 
 // Remove implements versions.Files.
 func (f files) Remove(ctx context.Context, name string) error {
-	return f.ask(ctx, func(c *conn) error { return f.s.remove(ctx, c, file(name)) })
+	return f.ask(ctx, func(c *conn) error { return f.s.remove(ctx, c, f.file(name)) })
 }
 
 // Flush implements versions.Files.
 func (f files) Flush(ctx context.Context) error {
 	return f.ask(ctx, func(c *conn) error {
-		return f.s.explain(ctx, c, f.s.flushPath(ctx, c, f.s.path(versions.Dir)), errNoParent)
+		return f.s.explain(ctx, c, f.s.flushPath(ctx, c, f.s.path(f.dir())), errNoParent)
 	})
 }
 
@@ -215,7 +234,7 @@ func (f files) Later(ctx context.Context, do func(context.Context, versions.File
 	ctx = context.WithoutCancel(ctx)
 	return f.ask(ctx, func(c *conn) error {
 		c.later(func() error {
-			do(ctx, files{f.s, c})
+			do(ctx, files{s: f.s, prefix: f.prefix, c: c})
 			return nil
 		})
 		return nil

@@ -85,7 +85,7 @@ func Dial(ctx context.Context, l Location, o Options) (*Store, error) {
 	}
 	d := &dialer{settings: settings, ask: o.Ask, tap: o.Tap}
 	s := &Store{location: l, made: make(map[string]bool)}
-	s.register = versions.New(files{s: s})
+	s.register = versions.New(files{s: s, prefix: versions.Dir + "/"})
 	s.pool = newPool(o.Transfers, func(ctx context.Context) (*conn, error) { return connect(ctx, d, t) })
 	if err := s.pool.start(ctx); err != nil {
 		return nil, err

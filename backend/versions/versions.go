@@ -361,3 +361,18 @@ func (r *Register) collect(ctx context.Context, latest version) {
 		r.tidying.Store(false)
 	}
 }
+
+// Remove removes every version, as if there had never been one. It is for a
+// Register that nobody uses any more, or ever will.
+func (r *Register) Remove(ctx context.Context) error {
+	versions, err := list(ctx, r.files)
+	for _, v := range versions {
+		if err == nil {
+			err = r.files.Remove(ctx, v.file())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove register: %w", err)
+	}
+	return nil
+}

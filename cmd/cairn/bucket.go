@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -110,7 +109,7 @@ func (b *bucket) prepare(ctx context.Context, s *s3.Store, m making) (s3.Conditi
 // probe finds out how writers can be kept apart in a store: in one object, in a
 // chain of them, or not at all. The verdict is that of an object.
 func (b *bucket) probe(ctx context.Context, s *s3.Store) (s3.Conditions, probe.Verdict, error) {
-	verdict, err := probe.Run(ctx, func() (probe.Cell, error) { return s.Scratch("probe-" + rand.Text()), nil })
+	verdict, err := probe.Run(ctx, probe.Thorough, func() (probe.Cell, error) { return s.Scratch(probeName()), nil })
 	switch {
 	case errors.Is(err, s3.ErrConditions):
 		return s3.Unconditional, probe.None, nil
@@ -121,7 +120,7 @@ func (b *bucket) probe(ctx context.Context, s *s3.Store) (s3.Conditions, probe.V
 	case verdict == probe.None:
 		return s3.Unconditional, verdict, nil
 	}
-	chain, err := probe.Run(ctx, func() (probe.Cell, error) { return s.ScratchChain("probe-" + rand.Text()), nil })
+	chain, err := probe.Run(ctx, probe.Thorough, func() (probe.Cell, error) { return s.ScratchChain(probeName()), nil })
 	if err != nil || chain == probe.CAS {
 		return s3.CreateOnly, verdict, err
 	}
@@ -131,3 +130,16 @@ func (b *bucket) probe(ctx context.Context, s *s3.Store) (s3.Conditions, probe.V
 // errNotApart ends an init where two writers that meet would harm each other.
 var errNotApart = errors.New("this store ignores conditional requests: of two cairns that write at the same time, " +
 	"one would undo what the other has committed, and its archives would be lost")
+
+func (b *bucket) examine(ctx context.Context) (examinee, error) {
+	s, err := s3.Open(ctx, b.o)
+	if err != nil {
+		return examinee{}, err
+	}
+	return examinee{Subject: probe.Subject{
+		Store:         b.g.patient(s).Backend,
+		Cell:          func() (probe.Cell, error) { return s.Scratch(probeName()), nil },
+		Chain:         func() (probe.Cell, error) { return s.ScratchChain(probeName()), nil },
+		RefusesDamage: func(ctx context.Context) (bool, error) { return s.RefusesDamage(ctx, probeName()) },
+	}}, nil
+}

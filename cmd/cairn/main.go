@@ -41,6 +41,7 @@ type cli struct {
 	Delete   deleteCmd   `cmd:"" aliases:"rm" help:"Remove archives."`
 	Compact  compactCmd  `cmd:"" help:"Free the room of what no archive needs."`
 	Check    checkCmd    `cmd:"" help:"Check that the repository is whole."`
+	Doctor   doctorCmd   `cmd:"" help:"Try out whether a place can keep a repository."`
 	Lock     lockCmd     `cmd:"" help:"Show who writes to the repository, or take the lock away."`
 	WithLock withLockCmd `cmd:"" help:"Run a command while nobody writes to the repository."`
 	Config   configCmd   `cmd:"" help:"Show or change the settings of the repository."`

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
 
+	"cairn/backend/probe"
 	"cairn/backend/sftp"
 	"cairn/pipeline/repository"
 )
@@ -83,11 +85,22 @@ func (h *host) create(ctx context.Context, _ making) (repository.Store, error) {
 	if err == nil {
 		err = s.Create(ctx)
 	}
-	if err != nil {
+	verdict := probe.None
+	if err == nil {
+		verdict, err = probe.Run(ctx, probe.Quick, func() (probe.Cell, error) { return s.Scratch(probeName()), nil })
+	}
+	switch {
+	case err != nil:
 		return repository.Store{}, err
+	case verdict != probe.CAS:
+		return repository.Store{}, errLetsBothIn
 	}
 	return h.take(), nil
 }
+
+// errLetsBothIn ends an init on a server that does not keep writers apart.
+var errLetsBothIn = errors.New("this server let two writers make the same file: of two cairns that write at the same time, " +
+	"one would undo what the other has committed; keep the repository on another")
 
 func (h *host) open(ctx context.Context) (repository.Store, error) {
 	is, err := h.find(ctx)
@@ -98,4 +111,28 @@ func (h *host) open(ctx context.Context) (repository.Store, error) {
 		return repository.Store{}, repository.ErrNotFound
 	}
 	return h.take(), nil
+}
+
+func (h *host) examine(ctx context.Context) (examinee, error) {
+	s, err := h.connect(ctx)
+	if err != nil {
+		return examinee{}, err
+	}
+	return examinee{
+		Subject: probe.Subject{
+			Store: h.take().Backend, Cell: func() (probe.Cell, error) { return s.Scratch(probeName()), nil },
+		},
+		flushing: func(ctx context.Context) (finding, error) {
+			is, err := s.Flushing(ctx)
+			switch {
+			case err != nil:
+				return finding{}, err
+			case is == sftp.FlushesAll:
+				return finding{Result: good, Seen: "files and directories are on the disk when a write ends"}, nil
+			case is == sftp.FlushesFiles:
+				return finding{Result: weak, Seen: "files are on the disk when a write ends; the server does not say so of their names"}, nil
+			}
+			return finding{Result: weak, Seen: "the server writes to its disk when it likes: after a crash of its machine, run cairn check"}, nil
+		},
+	}, nil
 }

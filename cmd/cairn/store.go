@@ -12,6 +12,7 @@ import (
 	"cairn/backend"
 	"cairn/backend/local"
 	"cairn/backend/pace"
+	"cairn/backend/probe"
 	"cairn/backend/retry"
 	"cairn/backend/s3"
 	"cairn/backend/sftp"
@@ -34,6 +35,9 @@ type location interface {
 	// there is no repository, it answers ErrNotFound; elsewhere opening the
 	// repository will, and open spares the request.
 	open(ctx context.Context) (repository.Store, error)
+	// examine returns what there is to examine in the store, which must be one of
+	// ours or, in a bucket, nothing.
+	examine(ctx context.Context) (examinee, error)
 	// transfers returns how much should go there and come from there at a time.
 	transfers() transfers
 	// directory returns where on this machine the repository lies, so that no
@@ -193,4 +197,14 @@ func (d directory) open(ctx context.Context) (repository.Store, error) {
 		return repository.Store{}, err
 	}
 	return repository.Store{Backend: s, Register: s}, nil
+}
+
+func (d directory) examine(context.Context) (examinee, error) {
+	s, err := local.Open(string(d), local.Options{})
+	if err != nil {
+		return examinee{}, err
+	}
+	return examinee{Subject: probe.Subject{
+		Store: s, Cell: func() (probe.Cell, error) { return s.Scratch(probeName()), nil },
+	}}, nil
 }

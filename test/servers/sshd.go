@@ -78,6 +78,13 @@ func OpenSSH(t testing.TB, o OpenSSHOptions) *SSH {
 	return s
 }
 
+// StartOpenSSH is OpenSSH for those who have no testing.TB. They call stop, also
+// after an error.
+func StartOpenSSH(o OpenSSHOptions) (s *SSH, stopped func(), err error) {
+	s, dir, err := startOpenSSH(o)
+	return s, func() { stop(dir) }, err
+}
+
 // stop ends the server that keeps everything it has below dir.
 func stop(dir string) {
 	if alive, ok := pipes.LoadAndDelete(dir); ok {
