@@ -52,8 +52,9 @@ func (c *compactCmd) Run(ctx context.Context, g *globals) (err error) {
 	defer v.close(&err)
 	o := compact.Options{
 		Threshold: c.Threshold, DryRun: c.DryRun, SweepNow: c.Now, Now: time.Now,
-		Warn:     func(err error) { v.warn(g.term, err) },
-		Progress: new(compact.Progress),
+		PackTarget: v.location.transfers().pack,
+		Warn:       func(err error) { v.warn(g.term, err) },
+		Progress:   new(compact.Progress),
 	}
 	if c.Threshold == 0 {
 		o.Threshold = -1

@@ -21,7 +21,8 @@ func (deleteCmd) Help() string {
 	return `Removes archives from the repository, for good. Checkpoints of interrupted
 backups can be named like any archive (cairn list --all shows them).
 
-What only they needed stays in the store until cairn compact frees it.
+What only they needed stays in the store until cairn compact frees it. How much
+that is only --dry-run says: it has to look at all other archives for that, too.
 
 Examples:
 
@@ -40,12 +41,12 @@ func (c *deleteCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	// Before they are gone: afterwards nothing tells what they needed.
-	share, err := c.share(ctx, g, v, list)
-	if err != nil {
-		return err
-	}
-	if !c.DryRun {
+	var share *compact.Share
+	if c.DryRun {
+		if share, err = c.share(ctx, g, v, list); err != nil {
+			return err
+		}
+	} else {
 		var ids []objects.ID
 		for _, a := range list {
 			ids = append(ids, a.ID)
@@ -81,9 +82,6 @@ func (c *deleteCmd) find(v *session) ([]repository.Archive, error) {
 // share adds up what only these archives need. That cannot be known where one
 // of them is damaged, which must not keep anybody from removing it.
 func (c *deleteCmd) share(ctx context.Context, g *globals, v *session, list []repository.Archive) (*compact.Share, error) {
-	if g.cli.Quiet && !c.DryRun {
-		return nil, nil
-	}
 	if err := v.Sync(ctx); err != nil {
 		return nil, err
 	}
@@ -129,9 +127,9 @@ func (c *deleteCmd) report(g *globals, list []repository.Archive, share *compact
 	if g.cli.Quiet && !c.DryRun {
 		return nil
 	}
-	did, then := "deleted", "cairn compact frees it"
+	did := "deleted"
 	if c.DryRun {
-		did, then = "would delete", "cairn compact could then free it"
+		did = "would delete"
 	}
 	for _, a := range list {
 		_, err := fmt.Fprintf(g.term.out, "%s %s %s: %s, %s\n", did, a.ID.Short(), name(a.Name), count(a.Files, "file"), size(a.Size))
@@ -139,9 +137,12 @@ func (c *deleteCmd) report(g *globals, list []repository.Archive, share *compact
 			return err
 		}
 	}
-	if share == nil {
-		return nil
+	var err error
+	switch {
+	case share != nil:
+		_, err = fmt.Fprintf(g.term.out, "  %s that no other archive needs, %s as stored: cairn compact could then free it\n", size(share.Bytes), size(share.Stored))
+	case !c.DryRun:
+		_, err = fmt.Fprintln(g.term.out, "  what no other archive needs is freed by: cairn compact")
 	}
-	_, err := fmt.Fprintf(g.term.out, "  %s that no other archive needs, %s as stored: %s\n", size(share.Bytes), size(share.Stored), then)
 	return err
 }
