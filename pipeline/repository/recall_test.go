@@ -126,6 +126,28 @@ func TestAnotherRepositoryAtTheLocation(t *testing.T) {
 	})
 }
 
+// A config that is lost is noticed within a day by machines that know it, and
+// would not need it.
+func TestLostConfigIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := passphraseStore(t)
+	m := newMachine(t, s, nil)
+	m.passphrase = "old"
+	m.commit(t, 2)
+	must(t, s.Delete(t.Context(), "config"))
+	m.commit(t, 1)
+	places, err := filepath.Glob(m.cache + "/places/*")
+	must(t, err)
+	for _, path := range places {
+		yesterday := time.Now().Add(-25 * time.Hour)
+		must(t, os.Chtimes(path, yesterday, yesterday))
+	}
+	var warnings []string
+	if _, err := m.open(t, &warnings); len(places) == 0 || !objects.IsCorrupt(err) {
+		t.Errorf("a day later: got %v, want that config is missing", err)
+	}
+}
+
 // What is remembered may be rotten, cut short or gone: the repository says what
 // is true, without a word.
 func TestRottenMemory(t *testing.T) {
