@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"cairn/pipeline/repository"
@@ -51,10 +51,6 @@ func (c *configGetCmd) Run(ctx context.Context, g *globals) (err error) {
 			return noSetting(fmt.Errorf("%w: %q", repository.ErrNoSetting, c.Name))
 		}
 	}
-	w := tabwriter.NewWriter(g.term.out, 0, 0, 2, ' ', 0)
-	if c.Name == "" && !g.cli.JSON {
-		fmt.Fprintln(w, "SETTING\tVALUE\tMEANING")
-	}
 	for _, s := range all {
 		value, set, err := v.Setting(s.Name)
 		if err != nil {
@@ -62,17 +58,15 @@ func (c *configGetCmd) Run(ctx context.Context, g *globals) (err error) {
 		}
 		switch {
 		case g.cli.JSON:
-			if err := g.term.json(settingJSON{s.Name, value, s.Default, set, s.About}); err != nil {
-				return err
-			}
+			err = g.term.json(settingJSON{s.Name, value, s.Default, set, s.About})
 		case c.Name != "":
-			fmt.Fprintln(w, value)
+			_, err = fmt.Fprintln(g.term.out, value)
 		default:
-			fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, value, s.About)
+			_, err = fmt.Fprintf(g.term.out, "%s  %s\n  %s\n", s.Name, value, strings.ReplaceAll(s.About, ". ", ".\n  "))
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	return ended(v.warnings())
 }

@@ -142,6 +142,9 @@ func (t *terminal) end(err error) int {
 			break
 		}
 	}
+	if isUsage(err) && t.verb != "" {
+		hint = "cairn " + t.verb + " --help shows what it is given"
+	}
 	t.say(messageJSON{Level: "error", Text: err.Error(), Hint: hint, Code: code})
 	return code
 }

@@ -45,6 +45,9 @@ func (c *exportTarCmd) Run(ctx context.Context, g *globals) (err error) {
 	if c.Strip < 0 {
 		return usage(errors.New("--strip-components: a number of components is not negative"))
 	}
+	if c.File == "-" && g.term.outIsTTY {
+		return usage(errors.New("a tar file is not for a terminal to show: name a file, or send it through a pipe"))
+	}
 	if _, err := tarball.Compress(io.Discard, c.File); err != nil {
 		return usage(fmt.Errorf("%w: write to - and pipe it through a program that does", err))
 	}

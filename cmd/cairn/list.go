@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"cairn/objects/record"
 	"cairn/pipeline/repository"
@@ -55,20 +56,34 @@ func (c *listCmd) print(g *globals, archives []repository.Archive) error {
 	}
 	tagged := slices.ContainsFunc(archives, func(a repository.Archive) bool { return len(a.Tags) > 0 })
 	w := tabwriter.NewWriter(g.term.out, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "ID\tNAME\tTIME\tFILES\tSIZE\tNEW\t")
+	told := !slices.ContainsFunc(archives, func(a repository.Archive) bool { return !namesTime(&a) })
+	fmt.Fprint(w, "ID\tNAME\t")
+	if !told {
+		fmt.Fprint(w, "TIME\t")
+	}
+	fmt.Fprint(w, "FILES\tSIZE\tNEW\t")
 	if tagged {
 		fmt.Fprint(w, "TAGS\t")
 	}
 	fmt.Fprintln(w, "PATHS")
 	for _, a := range archives {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t", a.ID.Short(), name(a.Name),
-			a.Start.Local().Format("2006-01-02 15:04:05"), a.Files, size(a.Size), size(a.NewStored))
+		fmt.Fprintf(w, "%s\t%s\t", a.ID.Short(), name(a.Name))
+		if !told {
+			fmt.Fprintf(w, "%s\t", a.Start.Local().Format(time.DateTime))
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t", a.Files, size(a.Size), size(a.NewStored))
 		if tagged {
 			fmt.Fprintf(w, "%s\t", tags(&a))
 		}
 		fmt.Fprintln(w, name(a.Series))
 	}
 	return w.Flush()
+}
+
+// namesTime reports whether the name of an archive says when it was made, as that
+// of most does.
+func namesTime(a *repository.Archive) bool {
+	return strings.Contains(a.Name, a.Start.Local().Format(timeInNames))
 }
 
 // tags returns the tags of an archive as they may be shown.

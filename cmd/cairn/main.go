@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -92,8 +93,13 @@ func run(args []string) int {
 	parsed, err := parser.Parse(gather(parser.Model, args))
 	t.asJSON = c.JSON
 	if err != nil {
+		var at *kong.ParseError
+		if errors.As(err, &at) {
+			t.verb = verbOf(at.Context)
+		}
 		return t.end(usage(err))
 	}
+	t.verb = verbOf(parsed)
 	ctx, stop := interruptible()
 	defer stop()
 	g := &globals{cli: c, term: t, wire: newWire(c)}
@@ -101,6 +107,14 @@ func run(args []string) int {
 	err = parsed.Run(g)
 	g.traffic()
 	return t.end(interrupted(ctx, err))
+}
+
+// verbOf returns the command that was typed, as far as there is one.
+func verbOf(parsed *kong.Context) string {
+	if verb := parsed.Selected(); verb != nil {
+		return manual.Words(parsed.Model, verb)
+	}
+	return ""
 }
 
 // newParser returns what parses command lines into c.

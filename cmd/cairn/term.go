@@ -27,8 +27,9 @@ type terminal struct {
 	out, err io.Writer
 	live     bool // err is a terminal
 	outIsTTY bool
-	colour   bool // err takes colours
-	asJSON   bool // messages are JSON, too; set before any
+	colour   bool   // err takes colours
+	asJSON   bool   // messages are JSON, too; set before any
+	verb     string // the command that runs; empty: it is not known
 
 	mu    sync.Mutex
 	drawn bool // a live line stands on the terminal; guarded by mu

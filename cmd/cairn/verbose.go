@@ -51,7 +51,7 @@ func (g *globals) compared(with []repository.Archive) {
 
 // figures tells what a backup's result does not.
 func (r *backupRun) figures(s backup.Summary) {
-	r.g.detail("%s, %s; read %s; %s; %s", count(s.Dirs, "directory"), count(s.Others, "link or special file"),
+	r.g.detail("%s, %s; read %s; %s; %s", count(s.Dirs, "directory"), count(s.Others, "other entry"),
 		size(s.Read), count(s.NewChunks, "new chunk"), count(r.progress.Checkpoints.Load(), "checkpoint"))
 }
 
