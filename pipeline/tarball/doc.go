@@ -7,7 +7,8 @@
 //
 // What it reads is any tar file that Go's archive/tar reads. Its members come in
 // any order, and several may have one name; an archive is sorted. So content is
-// stored as it comes, entries are held in memory until the end of the file, and
+// stored as it comes, entries are kept sorted, in memory and what is too much for
+// it in a temporary file, until the end of the file, and
 // the tree is made from them then:
 //
 //	decompress → members ─┬ content → chunks → packs

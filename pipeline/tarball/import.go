@@ -65,8 +65,8 @@ const uploads = 3
 // archive, and nothing that was committed before is touched.
 //
 // The content is read, cut and compressed by the calling goroutine. Memory: that
-// of package packer, some MiB for what is being read, and some 500 bytes for
-// every member, with its name, attributes and inline content.
+// of package packer, some MiB for what is being read, and some 32 MiB for members;
+// where there are more, a temporary file without a name has the others.
 func (x Import) Run(ctx context.Context, repo *repository.Repository, r io.Reader) (a record.Archive, err error) {
 	begin := x.Now()
 	if err := repo.Sync(ctx); err != nil {
@@ -131,7 +131,8 @@ func (x Import) fill(ctx context.Context, repo *repository.Repository, p *packer
 	if err != nil {
 		return root, 0, err
 	}
-	i := &importer{x: x, store: s, ids: newIDs(), names: map[string]string{}, members: members{latest: map[string]*archive.Entry{}}}
+	i := &importer{x: x, store: s, ids: newIDs(), names: map[string]string{}}
+	defer func() { err = errors.Join(err, i.members.close()) }()
 	if err := i.read(ctx, r); err != nil {
 		return root, 0, err
 	}
@@ -251,10 +252,11 @@ func (i *importer) member(ctx context.Context, h *tar.Header, r io.Reader) error
 		i.warn(i.name, errAbsolute)
 	}
 	if h.Typeflag == tar.TypeLink {
-		if err := i.members.link(path, h.Linkname); err != nil {
-			i.warn(i.name, err)
+		refused, err := i.members.link(path, h.Linkname)
+		if refused != nil {
+			i.warn(i.name, refused)
 		}
-		return nil
+		return err
 	}
 	t, err := typeOf(h)
 	if err != nil {
@@ -270,8 +272,7 @@ func (i *importer) member(ctx context.Context, h *tar.Header, r io.Reader) error
 			return err
 		}
 	}
-	i.members.add(e)
-	return nil
+	return i.members.put(e)
 }
 
 // content stores the content of a file.

@@ -4,19 +4,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"cairn/objects/archive"
 )
 
-// members are the entries of a tar file by their path in the archive. Memory:
-// some 500 bytes for each, and its name, attributes and inline content; lists of
-// chunks of a large file take up to 3 KiB more.
+// members are the entries of a tar file by their path in the archive. The zero
+// members is empty.
 type members struct {
-	latest map[string]*archive.Entry
-	links  uint64 // sets of hard links so far
+	sorted
+	links uint64 // sets of hard links so far
 }
 
 // Errors of members that are left out.
@@ -48,31 +45,33 @@ func cleanName(name string) (string, error) {
 	return path, nil
 }
 
-// add takes an entry. One that came before with the same path is forgotten.
-func (m *members) add(e *archive.Entry) { m.latest[e.Path] = e }
-
-// link adds another name of what has the name target just now.
-func (m *members) link(path, target string) error {
+// link adds another name of what has the name target just now. Refused says why
+// it is left out, if it is; err ends everything.
+func (m *members) link(path, target string) (refused, err error) {
 	to, err := cleanName(target)
 	if err != nil {
-		return fmt.Errorf("is left out: it is a hard link to %q, which leads out of the tar file", target)
+		return fmt.Errorf("is left out: it is a hard link to %q, which leads out of the tar file", target), nil
 	}
-	first := m.latest[to]
+	first, err := m.find(to)
 	switch {
+	case err != nil:
+		return nil, err
 	case first == nil:
-		return fmt.Errorf("%w: %q", errTarget, target)
+		return fmt.Errorf("%w: %q", errTarget, target), nil
 	case first.Type == archive.Dir:
-		return fmt.Errorf("%w: %q", errLinkDir, target)
+		return fmt.Errorf("%w: %q", errLinkDir, target), nil
 	}
+	e := *first
 	if !first.HasLink {
 		m.links++
 		first.HasLink = true
 		binary.BigEndian.PutUint64(first.Link[8:], m.links)
+		if err := m.put(first); err != nil {
+			return nil, err
+		}
 	}
-	e := *first
-	e.Path = path
-	m.add(&e)
-	return nil
+	e.Path, e.HasLink, e.Link = path, true, first.Link
+	return nil, m.put(&e)
 }
 
 // tree hands the entries to add in the order of archives, each behind the
@@ -80,17 +79,20 @@ func (m *members) link(path, target string) error {
 // with the owner and the time of what is the first below. Nothing can be below
 // what is not a directory: warn is told, and it is left out.
 func (m *members) tree(add func(*archive.Entry) error, warn func(path string, err error)) error {
-	var open []string // the directories above the entry before, and itself if it is one
-	for _, path := range slices.SortedFunc(maps.Keys(m.latest), archive.ComparePaths) {
-		e := m.latest[path]
-		for len(open) > 0 && !strings.HasPrefix(path, open[len(open)-1]+"/") {
-			open = open[:len(open)-1]
-		}
-		missing, err := m.missing(path, len(open))
+	var open []string       // the directories above the entry before, and itself if it is one
+	var leaf *archive.Entry // the last one that is no directory: what is below it follows at once
+	for e, err := range m.all() {
 		if err != nil {
-			warn(path, err)
+			return err
+		}
+		if leaf != nil && below(e.Path, leaf.Path) {
+			warn(e.Path, fmt.Errorf("is left out: it is below %q, which is a %s", leaf.Path, leaf.Type))
 			continue
 		}
+		for len(open) > 0 && !below(e.Path, open[len(open)-1]) {
+			open = open[:len(open)-1]
+		}
+		missing := missing(e.Path, len(open))
 		for _, dir := range missing {
 			if err := add(impliedDir(dir, e)); err != nil {
 				return err
@@ -101,30 +103,26 @@ func (m *members) tree(add func(*archive.Entry) error, warn func(path string, er
 			return err
 		}
 		if e.Type == archive.Dir {
-			open = append(open, path)
+			open = append(open, e.Path)
+		} else {
+			leaf = e
 		}
 	}
 	return nil
 }
 
 // missing returns the directories above path, but the first n.
-func (m *members) missing(path string, n int) ([]string, error) {
-	var dirs []string
+func missing(path string, n int) (dirs []string) {
 	for i := range len(path) {
-		if path[i] != '/' {
-			continue
-		}
-		if n > 0 {
+		switch {
+		case path[i] != '/':
+		case n > 0:
 			n--
-			continue
+		default:
+			dirs = append(dirs, path[:i])
 		}
-		dir := path[:i]
-		if above := m.latest[dir]; above != nil { // it would be open otherwise
-			return nil, fmt.Errorf("is left out: it is below %q, which is a %s", dir, above.Type)
-		}
-		dirs = append(dirs, dir)
 	}
-	return dirs, nil
+	return dirs
 }
 
 // impliedMode is that of directories that the tar file does not have.

@@ -2,6 +2,8 @@ package tarball
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -53,31 +55,63 @@ func paths(t *testing.T, m *members) (added, refused []string) {
 	return added, refused
 }
 
-func membersOf(types map[string]archive.Type) *members {
-	m := &members{latest: map[string]*archive.Entry{}}
-	for path, typ := range types {
-		e := &archive.Entry{Path: path, Type: typ}
-		if typ == archive.Symlink {
-			e.Target = "/etc"
+// sizes are how much members may take in memory: all of it, and nothing, so that
+// every one is spilled.
+var sizes = map[string]int{"in memory": 0, "spilled": 1}
+
+func newMembers(t *testing.T, size int) *members {
+	m := &members{sorted: sorted{max: size}}
+	t.Cleanup(func() {
+		if err := m.close(); err != nil {
+			t.Error(err)
 		}
-		m.add(e)
-	}
+	})
 	return m
+}
+
+func (m *members) mustPut(t *testing.T, list ...archive.Entry) {
+	t.Helper()
+	for i := range list {
+		if err := m.put(&list[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (m *members) mustFind(t *testing.T, path string) *archive.Entry {
+	t.Helper()
+	e, err := m.find(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func entryOf(path string, is archive.Type) archive.Entry {
+	e := archive.Entry{Path: path, Type: is}
+	if is == archive.Symlink {
+		e.Target = "/etc"
+	}
+	return e
 }
 
 func TestTree(t *testing.T) {
 	t.Parallel()
-	m := membersOf(map[string]archive.Type{
-		"b/c/d": archive.File, "b/c/e/f": archive.File, "b-": archive.File, "a": archive.Dir, "a/x": archive.Dir, "z/": archive.File,
-		"link": archive.Symlink, "link/passwd": archive.File, "link/dir": archive.Dir, "link/dir/file": archive.File, "link2": archive.File,
-	})
-	delete(m.latest, "z/")
-	added, refused := paths(t, m)
-	if want := []string{"a", "a/x", "b", "b/c", "b/c/d", "b/c/e", "b/c/e/f", "b-", "link", "link2"}; !slices.Equal(added, want) {
-		t.Errorf("added %q, want %q", added, want)
-	}
-	if want := []string{"link/dir", "link/dir/file", "link/passwd"}; !slices.Equal(refused, want) {
-		t.Errorf("refused %q, want %q", refused, want)
+	for name, size := range sizes {
+		m := newMembers(t, size)
+		for path, is := range map[string]archive.Type{
+			"b/c/d": archive.File, "b/c/e/f": archive.File, "b-": archive.File, "a": archive.Dir, "a/x": archive.Dir,
+			"link": archive.Symlink, "link/passwd": archive.File, "link/dir": archive.Dir, "link/dir/file": archive.File, "link2": archive.File,
+		} {
+			m.mustPut(t, entryOf(path, is))
+		}
+		added, refused := paths(t, m)
+		if want := []string{"a", "a/x", "b", "b/c", "b/c/d", "b/c/e", "b/c/e/f", "b-", "link", "link2"}; !slices.Equal(added, want) {
+			t.Errorf("%s: added %q, want %q", name, added, want)
+		}
+		if want := []string{"link/dir", "link/dir/file", "link/passwd"}; !slices.Equal(refused, want) {
+			t.Errorf("%s: refused %q, want %q", name, refused, want)
+		}
 	}
 }
 
@@ -85,49 +119,109 @@ func TestTree(t *testing.T) {
 // it came, whatever has that name later.
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	m := membersOf(map[string]archive.Type{"a": archive.File, "dir": archive.Dir})
-	m.latest["a"].Mode = 0o600
-	for _, path := range []string{"b", "c"} {
-		if err := m.link(path, "./a"); err != nil {
-			t.Fatal(err)
+	for name, size := range sizes {
+		m := newMembers(t, size)
+		a := entryOf("a", archive.File)
+		a.Mode = 0o600
+		m.mustPut(t, a, entryOf("dir", archive.Dir))
+		for _, path := range []string{"b", "c"} {
+			if refused, err := m.link(path, "./a"); refused != nil || err != nil {
+				t.Fatal(refused, err)
+			}
 		}
-	}
-	m.add(&archive.Entry{Path: "a", Type: archive.Symlink, Target: "x"})
-	b, c := m.latest["b"], m.latest["c"]
-	if b.Mode != 0o600 || !b.HasLink || b.Link != c.Link || b.Path != "b" {
-		t.Errorf("got %+v and %+v", b, c)
-	}
-	if m.latest["a"].HasLink {
-		t.Error("what took the name is one of the set")
-	}
-	for target, want := range map[string]error{"nowhere": errTarget, "dir": errLinkDir, "/": errTarget} {
-		if err := m.link("d", target); !errors.Is(err, want) {
-			t.Errorf("%s: got %v, want %v", target, err, want)
+		if first := m.mustFind(t, "a"); !first.HasLink {
+			t.Errorf("%s: the target is not one of the set", name)
 		}
-	}
-	if err := m.link("d", "../secret"); err == nil || m.latest["d"] != nil {
-		t.Error("a hard link leads out")
+		m.mustPut(t, entryOf("a", archive.Symlink))
+		b, c := m.mustFind(t, "b"), m.mustFind(t, "c")
+		if b.Mode != 0o600 || !b.HasLink || b.Link != c.Link || b.Path != "b" {
+			t.Errorf("%s: got %+v and %+v", name, b, c)
+		}
+		if m.mustFind(t, "a").HasLink {
+			t.Errorf("%s: what took the name is one of the set", name)
+		}
+		for target, want := range map[string]error{"nowhere": errTarget, "dir": errLinkDir, "/": errTarget} {
+			if refused, err := m.link("d", target); !errors.Is(refused, want) || err != nil {
+				t.Errorf("%s: %s: got %v, %v, want %v", name, target, refused, err, want)
+			}
+		}
+		if refused, err := m.link("d", "../secret"); refused == nil || err != nil || m.mustFind(t, "d") != nil {
+			t.Errorf("%s: a hard link leads out", name)
+		}
 	}
 }
 
-// FuzzTree holds that whatever the names, what is added is an archive.
+// TestSpilled holds that entries come back as they were, the last of each path,
+// whichever of them were in memory.
+func TestSpilled(t *testing.T) {
+	t.Parallel()
+	m := newMembers(t, 40*entrySize)
+	want := map[string]archive.Entry{}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 5000 {
+		e := entryOf(fmt.Sprintf("f%03d", rnd.IntN(700)), archive.File)
+		e.Mode, e.ModTime = uint16(i%4096), archive.Time{Sec: int64(i), Nsec: 7}
+		e.Owner = archive.Owner{UID: uint32(i), User: "ada", Group: "users"}
+		e.Content = archive.InlineContent(fmt.Append(nil, i))
+		e.Size = e.Content.Size()
+		if i%3 == 0 {
+			e.Xattrs = []archive.Xattr{{Name: "user.n", Value: fmt.Append(nil, -i)}}
+		}
+		m.mustPut(t, e)
+		want[e.Path] = e
+	}
+	if len(m.runs) < 50 {
+		t.Errorf("got %d runs, want more: nothing was tested", len(m.runs))
+	}
+	n, before := 0, ""
+	for e, err := range m.all() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := want[e.Path]; !e.Equal(&w) || e.Path <= before {
+			t.Fatalf("behind %q: got %+v, want %+v", before, e, w)
+		}
+		if found := m.mustFind(t, e.Path); !found.Equal(e) {
+			t.Fatalf("found %+v, want %+v", found, e)
+		}
+		n, before = n+1, e.Path
+	}
+	if n != len(want) {
+		t.Errorf("got %d entries, want %d", n, len(want))
+	}
+	for _, path := range []string{"a", "f0005", "z"} {
+		if e := m.mustFind(t, path); e != nil {
+			t.Errorf("found %+v for %q", e, path)
+		}
+	}
+}
+
+// FuzzTree holds that whatever the names, what is added is an archive, and the
+// same whether members are in memory or not.
 func FuzzTree(f *testing.F) {
 	f.Add("a/b/c\na\nlink@\nlink/x")
 	f.Add("a@\na/b/c\na/b")
 	f.Fuzz(func(t *testing.T, text string) {
-		m := &members{latest: map[string]*archive.Entry{}}
-		for name := range strings.SplitSeq(text, "\n") {
-			target, isLink := strings.CutSuffix(name, "@")
-			path, err := cleanName(target)
-			if err != nil || path == "" {
-				continue
+		var lists [][]string
+		for _, size := range sizes {
+			m := newMembers(t, size)
+			for name := range strings.SplitSeq(text, "\n") {
+				target, isLink := strings.CutSuffix(name, "@")
+				path, err := cleanName(target)
+				if err != nil || path == "" {
+					continue
+				}
+				e := entryOf(path, archive.Dir)
+				if isLink {
+					e = entryOf(path, archive.Symlink)
+				}
+				m.mustPut(t, e)
 			}
-			e := &archive.Entry{Path: path, Type: archive.Dir}
-			if isLink {
-				e.Type, e.Target = archive.Symlink, "/"
-			}
-			m.add(e)
+			added, refused := paths(t, m) // the writer refuses what is not in order, or has no parent
+			lists = append(lists, added, refused)
 		}
-		paths(t, m) // the writer refuses what is not in order, or has no parent
+		if !slices.Equal(lists[0], lists[2]) || !slices.Equal(lists[1], lists[3]) {
+			t.Errorf("in memory and spilled differ: %q", lists)
+		}
 	})
 }
