@@ -120,12 +120,12 @@ func TestSlowLine(t *testing.T) {
 }
 
 // TestCutTenTimes backs up through a connection that is cut ten times, while
-// packs are put and 2 MiB apart: nobody has to do anything about it.
+// packs are put and 4 MiB apart: nobody has to do anything about it.
 func TestCutTenTimes(t *testing.T) {
 	t.Parallel()
-	faults := servers.Faults{CutEvery: 2 << 20, Cuts: 10}
+	faults := servers.Faults{CutEvery: 4 << 20, Cuts: 10}
 	run := func(t *testing.T, b *box, proxy *servers.Proxy) {
-		b.fillNoise(40)
+		b.fillNoise(64)
 		r := b.want(done, b.backupArgs()...)
 		if proxy.Cuts() != 10 {
 			t.Errorf("got %d cuts, want 10", proxy.Cuts())

@@ -29,9 +29,9 @@ const (
 	silence = 90 * time.Second
 	// idlePatience is how long a connection is kept for the next request.
 	idlePatience = time.Minute
-	// spareConnections is how many of those are kept: as many requests as ever
-	// run at a time.
-	spareConnections = 64
+	// connections is how many requests run at a time at most, and how many
+	// connections are kept.
+	connections = 64
 	// copyBuffer is how many bytes go to and come from the kernel at a time.
 	copyBuffer = 128 << 10
 )
@@ -56,8 +56,9 @@ func newTransport(o Options) (*http.Transport, error) {
 		TLSHandshakeTimeout:   dialPatience,
 		ResponseHeaderTimeout: silence,
 		IdleConnTimeout:       idlePatience,
-		MaxIdleConns:          spareConnections,
-		MaxIdleConnsPerHost:   spareConnections,
+		MaxConnsPerHost:       connections,
+		MaxIdleConns:          connections,
+		MaxIdleConnsPerHost:   connections,
 		WriteBufferSize:       copyBuffer,
 		ReadBufferSize:        copyBuffer,
 		DisableCompression:    true, // lengths must be the objects'

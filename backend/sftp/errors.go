@@ -98,6 +98,8 @@ func mkdir(ctx context.Context, c *conn, name string) error {
 	}
 	info, statErr := stat(ctx, c, name)
 	switch {
+	case errors.Is(statErr, backend.ErrUnavailable), ctx.Err() != nil:
+		return statErr // why nobody knows what the server has failed to do
 	case statErr != nil:
 		return err
 	case !info.IsDir():
