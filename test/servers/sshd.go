@@ -114,7 +114,10 @@ func startOpenSSH(o OpenSSHOptions) (s *SSH, dir string, err error) {
 	s.Root = s.Dir
 	lines := append(o.Lines[:len(o.Lines):len(o.Lines)], "ListenAddress 127.0.0.1", fmt.Sprintf("Port %d", port),
 		"AuthorizedKeysFile "+filepath.Join(dir, "authorized_keys"), "StrictModes no", "PidFile none", "UsePAM no", "UseDNS no",
-		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes")
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
+		// The server starts sftp-server by the user's shell: bash then reads no
+		// ~/.bashrc, which may take seconds.
+		"SetEnv SHLVL=1")
 	switch {
 	case o.Chroot:
 		s.Root = "/data"
