@@ -5,7 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	mathrand "math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +58,8 @@ func TestScript(t *testing.T) {
 			"pause":    cmdPause,
 			"unpause":  cmdUnpause,
 			"minio":    cmdMinIO,
+			"answers":  cmdAnswers,
+			"storm":    cmdStorm,
 			"policy":   cmdPolicy,
 			"sshd":     cmdSSHD,
 		},
@@ -204,6 +211,50 @@ func cmdMinIO(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("AWS_SESSION_TOKEN", "")
 	ts.Setenv("BUCKET", "script-"+strings.ToLower(rand.Text()))
 	ts.Setenv("S3", fmt.Sprintf("s3+http://%s/%s", host, ts.Getenv("BUCKET")))
+}
+
+// cmdAnswers: "answers STATUS TYPE FILE" starts a server that answers everything
+// with what is in FILE, at $ANSWERS.
+func cmdAnswers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: answers STATUS TYPE FILE")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	body := ts.ReadFile(args[2])
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", args[1])
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("ANSWERS", server.Listener.Addr().String())
+}
+
+// cmdStorm: "storm STATUS FILE" puts a server before the MinIO that $S3 is at, and
+// $S3 there: it answers every other request, more or less, with what is in FILE.
+func cmdStorm(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: storm STATUS FILE")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	body := ts.ReadFile(args[1])
+	s, err := servers.StartMinIO()
+	ts.Check(err)
+	through := s.Handler(func(*httputil.ProxyRequest) {})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if mathrand.IntN(2) == 0 { // turn and turn about would hit all swaps, or none
+			through.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("S3", fmt.Sprintf("s3+http://%s/%s", server.Listener.Addr(), ts.Getenv("BUCKET")))
 }
 
 // cmdSSHD: "sshd LINE..." starts OpenSSH's server, with these lines in its

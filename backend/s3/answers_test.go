@@ -88,6 +88,7 @@ func TestAnswers(t *testing.T) {
 		"unknown key":        {document(403, "InvalidAccessKeyId", "x"), denied, "check AWS_ACCESS_KEY_ID"},
 		"wrong secret":       {document(403, "SignatureDoesNotMatch", "x"), denied, "check AWS_SECRET_ACCESS_KEY"},
 		"expired token":      {document(400, "ExpiredToken", "The provided token has expired."), denied, "get new temporary credentials"},
+		"MinIO's token":      {document(403, "InvalidTokenId", "The security token included in the request is invalid"), denied, "get new temporary credentials"},
 		"clock":              {document(403, "RequestTimeTooSkewed", "x"), denied, "this machine's clock is wrong: the store has "},
 		"another region":     {document(400, "AuthorizationHeaderMalformed", "expecting 'eu-west-1'"), unusable, "name it with ?region="},
 		"quota":              {document(403, "QuotaExceeded", "quota"), full, "quota"},

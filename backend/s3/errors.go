@@ -93,7 +93,7 @@ func (s *Store) explainAnswer(v verb, a minio.ErrorResponse) error {
 		return fmt.Errorf("%w: the store does not know the access key: check AWS_ACCESS_KEY_ID or the profile", backend.ErrDenied)
 	case "SignatureDoesNotMatch":
 		return fmt.Errorf("%w: the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile", backend.ErrDenied)
-	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidClientTokenId", "TokenRefreshRequired":
+	case "ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId", "InvalidClientTokenId", "TokenRefreshRequired":
 		return fmt.Errorf("%w: the session token has expired or is wrong: get new temporary credentials (as with: aws sso login), and run this again", backend.ErrDenied)
 	case "InvalidObjectState":
 		return fmt.Errorf("%w: the object is in an archival storage class: restore it there before it can be read", backend.ErrUnusable)
