@@ -106,6 +106,16 @@ func readWho(d *wire.Decoder) Who {
 	return Who{ID: uint32(d.UvarintMax(1<<32 - 1)), Name: string(d.Bytes())}
 }
 
+// readList reads how many entries there are, and then the entries, of at least so
+// many bytes each.
+func readList[E any](d *wire.Decoder, least int, read func() E) []E {
+	list := make([]E, 0, min(d.Len()/least, 32))
+	for range d.Count(least) {
+		list = append(list, read())
+	}
+	return list
+}
+
 // String returns the name, or else the number.
 func (w Who) String() string {
 	if w.Name == "" {

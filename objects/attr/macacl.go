@@ -76,9 +76,7 @@ func (a MacACL) Named(user, group func(*Who)) {
 func DecodeMac(p []byte) (MacACL, error) {
 	d := wire.NewDecoder(p)
 	a := MacACL{Flags: uint32(d.UvarintMax(1<<32 - 1))}
-	a.Entries = make([]MacEntry, 0, min(d.Len()/19, 32))
-	for range d.Count(19) {
-		var e MacEntry
+	a.Entries = readList(d, 19, func() (e MacEntry) {
 		d.Fill(e.GUID[:])
 		e.Flags, e.Rights = uint32(d.UvarintMax(1<<32-1)), uint32(d.UvarintMax(1<<32-1))
 		if e.Kind = MacKind(d.U8()); e.Kind > MacGroup {
@@ -87,8 +85,8 @@ func DecodeMac(p []byte) (MacACL, error) {
 		if e.Kind != MacUnknown {
 			e.Who = readWho(d)
 		}
-		a.Entries = append(a.Entries, e)
-	}
+		return e
+	})
 	return a, d.Finish()
 }
 

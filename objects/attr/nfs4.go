@@ -78,15 +78,14 @@ func (a NFS4ACL) Named(user, group func(*Who)) {
 // DecodeNFS4 reads what Append wrote.
 func DecodeNFS4(p []byte) (NFS4ACL, error) {
 	d := wire.NewDecoder(p)
-	acl := make(NFS4ACL, 0, min(d.Len()/4, 32))
-	for range d.Count(4) {
+	acl := NFS4ACL(readList(d, 4, func() NFS4Entry {
 		e := NFS4Entry{Type: NFS4Type(d.U8()), Kind: NFS4Kind(d.U8())}
 		e.Flags, e.Perm = uint32(d.UvarintMax(1<<32-1)), uint32(d.UvarintMax(1<<32-1))
 		if e.Kind.named() {
 			e.Who = readWho(d)
 		}
-		acl = append(acl, e)
-	}
+		return e
+	}))
 	if err := d.Finish(); err != nil {
 		return nil, err
 	}

@@ -70,14 +70,13 @@ func (a PosixACL) Named(user, group func(*Who)) {
 // DecodePosix reads what Append wrote.
 func DecodePosix(p []byte) (PosixACL, error) {
 	d := wire.NewDecoder(p)
-	acl := make(PosixACL, 0, min(d.Len()/2, 32))
-	for range d.Count(2) {
+	acl := PosixACL(readList(d, 2, func() PosixEntry {
 		e := PosixEntry{Kind: PosixKind(d.U8()), Perm: d.U8()}
 		if e.Kind.named() {
 			e.Who = readWho(d)
 		}
-		acl = append(acl, e)
-	}
+		return e
+	}))
 	if err := d.Finish(); err != nil {
 		return nil, err
 	}
