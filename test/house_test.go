@@ -77,6 +77,7 @@ var arrows = map[string][]string{
 		"objects/crypt",
 		"objects/record",
 		"pipeline/content",
+		"pipeline/fileattr", // for what stat calls types
 	},
 
 	// The command line as pages, completions and short help.

@@ -152,3 +152,20 @@ func growing(read func(to []byte) (int, error)) ([]byte, error) {
 		buf = make([]byte, 4*len(buf))
 	}
 }
+
+// Format returns the bits of st_mode that say what a file is.
+func Format(t archive.Type) uint32 {
+	switch t {
+	case archive.Dir:
+		return unix.S_IFDIR
+	case archive.Symlink:
+		return unix.S_IFLNK
+	case archive.CharDevice:
+		return unix.S_IFCHR
+	case archive.BlockDevice:
+		return unix.S_IFBLK
+	case archive.Fifo:
+		return unix.S_IFIFO
+	}
+	return unix.S_IFREG
+}

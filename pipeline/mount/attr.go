@@ -3,11 +3,10 @@
 package mount
 
 import (
-	"syscall"
-
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"cairn/objects/archive"
+	"cairn/pipeline/fileattr"
 )
 
 // blockSize is what the kernel tells programs to read at a time, bytes.
@@ -19,7 +18,7 @@ func (s *shown) describe(e *archive.Entry, rank uint64, to *fuse.Attr) {
 	if e.HasLink {
 		to.Ino, to.Nlink = linkInode(s.slot, e.Link), s.members(e)
 	}
-	to.Mode = format(e.Type) | uint32(e.Mode)
+	to.Mode = fileattr.Format(e.Type) | uint32(e.Mode)
 	to.Owner = fuse.Owner{Uid: e.Owner.UID, Gid: e.Owner.GID}
 	to.Size, to.Blocks = e.Size, blocks(e)
 	if e.Type == archive.Symlink {
@@ -54,21 +53,4 @@ func blocks(e *archive.Entry) uint64 {
 		}
 	}
 	return (data + 511) / 512
-}
-
-// format returns the bits of st_mode that say what a file is.
-func format(t archive.Type) uint32 {
-	switch t {
-	case archive.Dir:
-		return syscall.S_IFDIR
-	case archive.Symlink:
-		return syscall.S_IFLNK
-	case archive.CharDevice:
-		return syscall.S_IFCHR
-	case archive.BlockDevice:
-		return syscall.S_IFBLK
-	case archive.Fifo:
-		return syscall.S_IFIFO
-	}
-	return syscall.S_IFREG
 }

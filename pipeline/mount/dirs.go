@@ -10,6 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"cairn/objects/archive"
+	"cairn/pipeline/fileattr"
 )
 
 // Places in a directory, as the kernel is told them: before ".", before "..",
@@ -152,7 +153,7 @@ func (fs *fileSystem) listArchive(d *openDir, at uint64, add add) fuse.Status {
 		}
 		e, rank := d.entry, d.rank
 		name := fuse.DirEntry{
-			Name: lastName(e.Path), Mode: format(e.Type), Ino: uint64(entryNumber(d.s.slot, rank)), Off: behindFirst + rank,
+			Name: lastName(e.Path), Mode: fileattr.Format(e.Type), Ino: uint64(entryNumber(d.s.slot, rank)), Off: behindFirst + rank,
 		}
 		if e.HasLink {
 			name.Ino = linkInode(d.s.slot, e.Link)

@@ -211,7 +211,7 @@ func (r *run) makeRoom(dir int, name, path string) error {
 // a file.
 func kindOf(st *unix.Stat_t) archive.Type {
 	for _, is := range []archive.Type{archive.Dir, archive.Symlink, archive.CharDevice, archive.BlockDevice, archive.Fifo} {
-		if uint32(st.Mode)&unix.S_IFMT == format(is) {
+		if uint32(st.Mode)&unix.S_IFMT == fileattr.Format(is) {
 			return is
 		}
 	}

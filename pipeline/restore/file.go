@@ -249,7 +249,7 @@ func (r *run) putNode(f *file) error {
 		if f.is == archive.Symlink {
 			return unix.Symlinkat(f.node.target, dir, name)
 		}
-		return makeNode(dir, name, format(f.is)|0o600, f.node.major, f.node.minor)
+		return makeNode(dir, name, fileattr.Format(f.is)|0o600, f.node.major, f.node.minor)
 	})
 	if err != nil {
 		return r.nodeRefused(f, err)
@@ -295,23 +295,6 @@ func (r *run) settleNode(f *file, dir int, temp string) error {
 	}
 	r.settle(s, &f.attrs, f.path)
 	return nil
-}
-
-// format returns the bits of st_mode that say what a file is.
-func format(t archive.Type) uint32 {
-	switch t {
-	case archive.Symlink:
-		return unix.S_IFLNK
-	case archive.CharDevice:
-		return unix.S_IFCHR
-	case archive.BlockDevice:
-		return unix.S_IFBLK
-	case archive.Fifo:
-		return unix.S_IFIFO
-	case archive.Dir:
-		return unix.S_IFDIR
-	}
-	return unix.S_IFREG
 }
 
 func identifyName(dir int, name string) (fileID, error) {

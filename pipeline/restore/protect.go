@@ -73,7 +73,7 @@ func openProtected(dir int, name string, is archive.Type) (s subject, id fileID,
 		s.ByName = false
 		err = retry(func() error { return unix.Fstat(s.FD, &st) })
 	}
-	if err == nil && uint32(st.Mode)&unix.S_IFMT != format(is) {
+	if err == nil && uint32(st.Mode)&unix.S_IFMT != fileattr.Format(is) {
 		err = errReplaced
 	}
 	if err != nil {
@@ -145,7 +145,7 @@ func typeOf(dir int, name string) (archive.Type, error) {
 		return 0, err
 	}
 	for _, t := range []archive.Type{archive.File, archive.Dir, archive.Symlink, archive.CharDevice, archive.BlockDevice, archive.Fifo} {
-		if uint32(st.Mode)&unix.S_IFMT == format(t) {
+		if uint32(st.Mode)&unix.S_IFMT == fileattr.Format(t) {
 			return t, nil
 		}
 	}

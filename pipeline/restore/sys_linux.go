@@ -29,7 +29,7 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	// Whoever may write to the directory could have put a link to someone
 	// else's file there; that must not be given away.
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && (st.Mode&unix.S_IFMT != format(is) || st.Nlink != 1) {
+	if err = unix.Fstat(fd, &st); err == nil && (st.Mode&unix.S_IFMT != fileattr.Format(is) || st.Nlink != 1) {
 		err = errReplaced
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return subject{}, err
 	}
-	if uint32(st.Mode)&unix.S_IFMT != format(is) || st.Nlink != 1 {
+	if uint32(st.Mode)&unix.S_IFMT != fileattr.Format(is) || st.Nlink != 1 {
 		return subject{}, errReplaced
 	}
 	return subject{fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}, nil
