@@ -3,6 +3,7 @@ package mem
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync/atomic"
 
 	"cairn/backend"
@@ -53,6 +54,39 @@ func FailNth(op Op, n int64, at Moment, err error) Hook {
 			return err
 		}
 		return nil
+	}
+}
+
+// FailFrom is FailNth for the nth op and all that come after it.
+func FailFrom(op Op, n int64, at Moment, err error) Hook {
+	var seen atomic.Int64
+	return func(o Op, _ backend.Key, m Moment) error {
+		if o == op && m == at && seen.Add(1) >= n {
+			return err
+		}
+		return nil
+	}
+}
+
+// Faults yields a Hook, under a name, for every way in which a run can meet err
+// that makes the requests that s has counted: each of the given kinds, and one
+// more of it, fails once or from then on, before or after it took effect. Of
+// these it yields one in every so many requests.
+func (s *Store) Faults(err error, every int, ops ...Op) iter.Seq2[string, Hook] {
+	return func(yield func(string, Hook) bool) {
+		for _, op := range ops {
+			for n := range s.Count(op) + 1 { // some requests come only after a failure
+				for _, at := range []Moment{Before, After} {
+					if (n+int(at))%every != 0 {
+						continue
+					}
+					name := fmt.Sprintf("%s-%d-%d-", op, n+1, at)
+					if !yield(name+"once", FailNth(op, int64(n)+1, at, err)) || !yield(name+"forever", FailFrom(op, int64(n)+1, at, err)) {
+						return
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -16,17 +16,6 @@ import (
 
 var errStore = errors.New("the store is unwell")
 
-// failFrom returns a hook that fails every op from the nth on.
-func failFrom(op mem.Op, n int64, at mem.Moment) mem.Hook {
-	var seen atomic.Int64
-	return func(o mem.Op, _ backend.Key, m mem.Moment) error {
-		if o == op && m == at && seen.Add(1) >= n {
-			return errStore
-		}
-		return nil
-	}
-}
-
 // settled returns a bench with an archive, and changes since.
 func settled(t testing.TB) *bench {
 	b := newQuickBench(t)
@@ -48,23 +37,15 @@ func TestFaults(t *testing.T) {
 	b := settled(t)
 	b.store.ResetCounts()
 	b.backup()
-	counts := b.requests()
-	for _, op := range []mem.Op{mem.Put, mem.Swap, mem.Load, mem.Get, mem.List} {
-		for n := range counts[op] + 1 { // some requests come only after a failure
-			for _, at := range []mem.Moment{mem.Before, mem.After} {
-				if testing.Short() && (n+int(at))%8 != 0 {
-					continue
-				}
-				for name, hook := range map[string]mem.Hook{
-					"once": mem.FailNth(op, int64(n)+1, at, errStore), "forever": failFrom(op, int64(n)+1, at),
-				} {
-					t.Run(fmt.Sprintf("%s-%d-%d-%s", op, n+1, at, name), func(t *testing.T) {
-						t.Parallel()
-						synctest.Test(t, func(t *testing.T) { testFault(t, hook) })
-					})
-				}
-			}
-		}
+	every := 1
+	if testing.Short() {
+		every = 8
+	}
+	for name, hook := range b.store.Faults(errStore, every, mem.Put, mem.Swap, mem.Load, mem.Get, mem.List) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testFault(t, hook) })
+		})
 	}
 }
 

@@ -2,28 +2,14 @@ package compact_test
 
 import (
 	"errors"
-	"fmt"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
-	"cairn/backend"
 	"cairn/backend/mem"
 	"cairn/pipeline/compact"
 )
 
 var errStore = errors.New("the store is unwell")
-
-// failFrom returns a hook that fails every op from the nth on.
-func failFrom(op mem.Op, n int64, at mem.Moment) mem.Hook {
-	var seen atomic.Int64
-	return func(o mem.Op, _ backend.Key, m mem.Moment) error {
-		if o == op && m == at && seen.Add(1) >= n {
-			return errStore
-		}
-		return nil
-	}
-}
 
 // faulty returns an aged bench where a compaction has everything to do: packs
 // that are to be swept, dead ones, and others in several batches.
@@ -49,22 +35,15 @@ func TestFaults(t *testing.T) {
 	if s.Swept == 0 || s.Condemned == 0 || s.Moved == 0 {
 		t.Fatalf("got %+v: there is not everything to do", s)
 	}
-	for _, op := range []mem.Op{mem.Put, mem.Swap, mem.Load, mem.Get, mem.List, mem.Delete, mem.Stat} {
-		for n := range b.store.Count(op) + 1 {
-			for _, at := range []mem.Moment{mem.Before, mem.After} {
-				if testing.Short() && (n+int(at))%24 != 0 {
-					continue
-				}
-				for name, hook := range map[string]mem.Hook{
-					"once": mem.FailNth(op, int64(n)+1, at, errStore), "forever": failFrom(op, int64(n)+1, at),
-				} {
-					t.Run(fmt.Sprintf("%s-%d-%d-%s", op, n+1, at, name), func(t *testing.T) {
-						t.Parallel()
-						synctest.Test(t, func(t *testing.T) { testFault(t, hook) })
-					})
-				}
-			}
-		}
+	every := 1
+	if testing.Short() {
+		every = 24
+	}
+	for name, hook := range b.store.Faults(errStore, every, mem.Put, mem.Swap, mem.Load, mem.Get, mem.List, mem.Delete, mem.Stat) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testFault(t, hook) })
+		})
 	}
 }
 
