@@ -36,6 +36,16 @@ func wantRows(t *testing.T, table string, rows ...string) {
 	}
 }
 
+// TestRoom is TestPeers for the other comparison.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds cairn")
+	}
+	got := bench(t, "room", "--tools", "cairn", "--runs", "1", "--bytes", "16M")
+	wantRows(t, got, "delete | cairn", "compact | cairn")
+}
+
 func image(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")

@@ -1,7 +1,9 @@
 // Command bench measures cairn: "peers" beside what a user would pick instead,
-// "unit" with chunks of different sizes. It prints Markdown.
+// "room" likewise where archives are deleted, "unit" with chunks of different
+// sizes. It prints Markdown.
 //
 //	go run ./test/bench peers --tree /usr/share --image disk.img --random 1G --tiny 100000
+//	go run ./test/bench room --bytes 2G
 //	go run ./test/bench unit --image disk.img
 //
 // Everything it writes lies below one new directory in --work, which is
@@ -27,6 +29,7 @@ import (
 )
 
 const synopsis = `usage: bench peers [--tree DIR]... [--image FILE] [--random BYTES] [--tiny N] [--runs N] [--tools LIST] [--work DIR]
+       bench room [--bytes BYTES] [--archives N] [--runs N] [--tools LIST] [--work DIR]
        bench unit [--image FILE] [--file BYTES] [--units LIST] [--work DIR]`
 
 var errUsage = errors.New(synopsis)
@@ -53,6 +56,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch args[0] {
 	case "peers":
 		verb = new(peers)
+	case "room":
+		verb = new(room)
 	case "unit":
 		verb = new(units)
 	default:

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,12 +22,15 @@ const (
 	unchanged phase = "unchanged"
 	changed   phase = "changed"
 	restored  phase = "restore"
+	deleted   phase = "delete"
+	compacted phase = "compact"
 )
 
 // A tool is a program that makes backups, called in one way. Commands are
 // words; $dir is the place of the repository, $repo is the repository in it,
 // $target is where a restore goes and starts, $phase and $latest are
-// names of archives, $paths is what to back up.
+// names of archives, $paths is what to back up, $keep how many archives are to
+// stay, and $old the ids of the others.
 type tool struct {
 	name    string
 	program string // looked up, unless it is a path
@@ -36,6 +40,9 @@ type tool struct {
 	version, init, list, backup, restore string
 
 	unchanged string // command for what did not change; empty: backup
+
+	delete, compact string // of the older archives, and of the room that they took
+	ids             string // prints archives with their ids as JSON, the oldest first; empty: delete needs none
 }
 
 // known returns all tools; program is the path of cairn. The passphrase
@@ -44,6 +51,7 @@ func known(program string) []*tool {
 	cairn := tool{
 		name: "cairn", program: program, warning: 1, env: "CAIRN_REPOSITORY=$repo CAIRN_KEY_FILE=$dir/key",
 		version: "version", init: "init -q", list: "list", backup: "backup -q $paths", restore: "restore -q latest --target $target",
+		delete: "delete -q $old", compact: "compact -q --now", ids: "--json list",
 	}
 	withPassphrase := cairn
 	withPassphrase.name, withPassphrase.env = "cairn-passphrase", "CAIRN_REPOSITORY=$repo CAIRN_PASSPHRASE=not-a-secret"
@@ -52,11 +60,13 @@ func known(program string) []*tool {
 		name: "restic", program: "restic", warning: 3,
 		env:     "RESTIC_REPOSITORY=$repo RESTIC_PASSWORD=not-a-secret RESTIC_CACHE_DIR=$dir/cache",
 		version: "version", init: "init -q", list: "snapshots", backup: "backup -q $paths", restore: "restore -q latest --target $target",
+		delete: "forget -q --keep-last $keep", compact: "prune -q",
 	}
 	borg := tool{
 		name: "borg", program: "borg", warning: 1,
 		env:     "BORG_REPO=$repo BORG_PASSPHRASE=not-a-secret BORG_BASE_DIR=$dir/home",
 		version: "--version", init: "init -e repokey-blake2", list: "list", backup: "create ::$phase $paths", restore: "extract ::$latest",
+		delete: "prune --keep-last $keep", compact: "compact",
 	}
 	withZstd := borg
 	withZstd.name, withZstd.backup = "borg-zstd", "create --compression zstd,3 ::$phase $paths"
@@ -99,6 +109,10 @@ func (t *tool) words(phase phase) []string {
 		command = t.list
 	case phase == restored:
 		command = t.restore
+	case phase == deleted:
+		command = t.delete
+	case phase == compacted:
+		command = t.compact
 	case phase == unchanged && t.unchanged != "":
 		command = t.unchanged
 	}
@@ -129,18 +143,23 @@ type job struct {
 	phase  phase
 	latest phase    // that made an archive
 	paths  []string // to back up
+	keep   int      // archives that are to stay
+	old    []string // ids of the others, if the tool wants them
 }
 
 // command returns a run that knows nothing of the user who benchmarks.
 func (j *job) command(ctx context.Context) *exec.Cmd {
 	values := map[string]string{"dir": string(j.at), "repo": j.at.repo(), "target": j.at.target(),
-		"phase": string(j.phase), "latest": string(j.latest)}
+		"phase": string(j.phase), "latest": string(j.latest), "keep": strconv.Itoa(j.keep)}
 	expand := func(word string) string { return os.Expand(word, func(name string) string { return values[name] }) }
 	cmd := exec.CommandContext(ctx, j.tool.program)
 	for _, word := range j.tool.words(j.phase) {
-		if word == "$paths" {
+		switch word {
+		case "$paths":
 			cmd.Args = append(cmd.Args, j.paths...)
-		} else {
+		case "$old":
+			cmd.Args = append(cmd.Args, j.old...)
+		default:
 			cmd.Args = append(cmd.Args, expand(word))
 		}
 	}
