@@ -13,6 +13,8 @@ import (
 	"cairn/objects/record"
 	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
+
+	"github.com/zeebo/blake3"
 )
 
 // synthetic says what a repository of no real files is made of: packs with the
@@ -39,12 +41,12 @@ func many() *synthetic {
 	return &synthetic{hosts: 4, runs: scale(500), first: scale(1012), later: 12}
 }
 
-// chunkOf names the i-th chunk of the n-th pack.
-func chunkOf(n, i int) (id objects.ID) {
-	binary.BigEndian.PutUint32(id[:], uint32(n*syntheticChunks+i)*2654435761)
-	binary.BigEndian.PutUint64(id[4:], uint64(n))
-	binary.BigEndian.PutUint64(id[12:], uint64(i))
-	return id
+// chunkOf names the i-th chunk of the n-th pack, by a hash, as chunks are named.
+func chunkOf(n, i int) objects.ID {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(n))
+	binary.LittleEndian.PutUint64(b[8:], uint64(i))
+	return blake3.Sum256(b[:])
 }
 
 // store stores n packs and makes them part of the next commit of w.
