@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -136,6 +137,10 @@ func (b *box) readsNothing(t *testing.T, name string) {
 	out := filepath.Join(dir, "out.tar")
 	b.want(damaged, "export-tar", "latest", "--series", name, out)
 	for _, tar := range []string{"tar", "busybox tar"} {
+		if _, err := exec.LookPath(strings.Fields(tar)[0]); err != nil {
+			t.Logf("%s is not here", tar)
+			continue
+		}
 		unpacked := shell(t, target, tar+" -xf "+out+" 2>&1 || true; "+tar+" -tf "+out)
 		if strings.Contains(unpacked, "escaped") {
 			t.Errorf("the tar file has it: %s", unpacked)

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -143,6 +142,6 @@ func unpack(t *testing.T, program string, file []byte) {
 	}
 	found, err := os.ReadDir(outside)
 	if len(found) > 0 || err != nil {
-		t.Errorf("%s wrote outside: %v, %v\n%s", program, found, err, fmt.Sprintf("%s", said))
+		t.Errorf("%s wrote outside: %v, %v\n%s", program, found, err, said)
 	}
 }
