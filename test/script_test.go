@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -232,7 +233,8 @@ func cmdAnswers(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdStorm: "storm STATUS FILE" puts a server before the MinIO that $S3 is at, and
-// $S3 there: it answers every other request, more or less, with what is in FILE.
+// $S3 there: it answers the first request, and every other one, more or less, with
+// what is in FILE.
 func cmdStorm(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: storm STATUS FILE")
@@ -243,8 +245,11 @@ func cmdStorm(ts *testscript.TestScript, neg bool, args []string) {
 	s, err := servers.StartMinIO()
 	ts.Check(err)
 	through := s.Handler(func(*httputil.ProxyRequest) {})
+	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if mathrand.IntN(2) == 0 { // turn and turn about would hit all swaps, or none
+		// Turn and turn about would hit all swaps, or none; chance alone may hit
+		// nothing.
+		if asked.Add(1) > 1 && mathrand.IntN(2) == 0 {
 			through.ServeHTTP(w, r)
 			return
 		}
