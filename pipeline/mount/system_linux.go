@@ -57,29 +57,16 @@ func refused(err error) error {
 	return err
 }
 
-// Unmount ends what is mounted at dir. ErrBusy says that somebody uses it.
-func Unmount(dir string) error { return unmount(dir, 0) }
-
-// detach takes the directory away from those who still use it.
-func detach(dir string) error { return unmount(dir, unix.MNT_DETACH) }
+// detached is how a directory is taken away from those who still use it.
+const detached = unix.MNT_DETACH
 
 // unmount asks fusermount3 where only root may do it.
 func unmount(dir string, flags int) error {
 	if os.Geteuid() == 0 {
-		err := unix.Unmount(dir, flags|unix.UMOUNT_NOFOLLOW)
-		switch {
-		case errors.Is(err, unix.EBUSY):
-			err = ErrBusy
-		case errors.Is(err, unix.EINVAL):
-			err = ErrNotMounted
-		}
-		if err != nil {
-			return fmt.Errorf("unmount %s: %w", dir, err)
-		}
-		return nil
+		return unmountNow(dir, flags|unix.UMOUNT_NOFOLLOW)
 	}
 	how := "-u"
-	if flags&unix.MNT_DETACH != 0 {
+	if flags&detached != 0 {
 		how = "-uz"
 	}
 	program, err := helper()
