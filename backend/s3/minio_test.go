@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +176,7 @@ func TestStoreThatOnlyCreates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	chainTakes(t, server, chained)
 	for name, ifChanged := range map[string]backend.Tag{"first look": "", "second look": tag} {
 		s := openRoot(t, server, o)
 		if _, got, err := s.Load(t.Context(), ifChanged); got != tag || err != nil {
@@ -189,6 +191,42 @@ func TestStoreThatOnlyCreates(t *testing.T) {
 	}
 	if value, _, err := openRoot(t, server, o).Load(t.Context(), ""); string(value) != "first" || err != nil {
 		t.Errorf("without the marker: got %q, %v, want the value", value, err)
+	}
+}
+
+// chainTakes holds how many requests a register takes that is a chain
+// (locking/PROTOCOL.md §1), when it is old enough for a swap to collect a version.
+func chainTakes(t *testing.T, server *servers.S3, o s3.Options) {
+	t.Helper()
+	var requests atomic.Int64
+	o.Prefix = unique()
+	o.Tap = &backend.Tap{Request: func(string) { requests.Add(1) }}
+	s := openRoot(t, server, o)
+	var tag backend.Tag
+	swap := func() (err error) {
+		tag, err = s.Swap(t.Context(), tag, []byte(unique()))
+		return err
+	}
+	for range 16 {
+		if err := swap(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		what string
+		want int64
+		call func() error
+	}{
+		{"swap", 5, swap},
+		{"load", 3, func() error { _, _, err := s.Load(t.Context(), tag); return err }},
+	} {
+		before := requests.Load()
+		if err := c.call(); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		if got := requests.Load() - before; got != c.want {
+			t.Errorf("%s: got %d requests, want %d", c.what, got, c.want)
+		}
 	}
 }
 
