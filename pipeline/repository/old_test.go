@@ -28,16 +28,24 @@ func copyOf(t testing.TB, s *mem.Store) *mem.Store {
 	return c
 }
 
+// dated returns a store with a new repository, the file with its key, and the
+// time by the store's clock.
+func dated(t *testing.T) (s *mem.Store, key []byte, now *time.Time) {
+	t.Helper()
+	begun := time.Unix(1e9, 0)
+	now = &begun
+	s = &mem.Store{Now: func() time.Time { return *now }}
+	_, err := repository.Init(t.Context(), at(s), withKeyFile(&key))
+	must(t, err)
+	return s, key, now
+}
+
 // Records older than the second newest snapshot go when they are older than a
 // day, too. Machines that were here before then, and new ones, open the
 // repository all the same, and one that saw another history notices.
 func TestOldRecordsGo(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1e9, 0)
-	s := &mem.Store{Now: func() time.Time { return now }}
-	var key []byte
-	_, err := repository.Init(t.Context(), at(s), withKeyFile(&key))
-	must(t, err)
+	s, key, now := dated(t)
 	early, here, fork := newMachine(t, s, key), newMachine(t, s, key), newMachine(t, s, key)
 	early.commit(t, 60)
 	other := copyOf(t, s)
@@ -46,7 +54,7 @@ func TestOldRecordsGo(t *testing.T) {
 	if n := len(keys(t, s, "commits/")); n != 300 {
 		t.Errorf("got %d records within a day, want all", n)
 	}
-	now = now.Add(locking.Grace + time.Hour)
+	*now = now.Add(locking.Grace + time.Hour)
 	here.commit(t, 20) // 320 carries a snapshot
 	if n := len(keys(t, s, "commits/")); n != 320-256+1 {
 		t.Errorf("got %d records, want those from 256 to 320", n)
@@ -61,7 +69,7 @@ func TestOldRecordsGo(t *testing.T) {
 
 	elsewhere := newMachine(t, other, key)
 	elsewhere.commit(t, 300-60)
-	now = now.Add(locking.Grace + time.Hour)
+	*now = now.Add(locking.Grace + time.Hour)
 	elsewhere.commit(t, 20)
 	late := newMachine(t, copyOf(t, s), key) // has seen 320
 	late.use(t, func(*repository.Repository) {})
@@ -76,11 +84,7 @@ func TestOldRecordsGo(t *testing.T) {
 // the snapshots before.
 func TestForkBeforeTheOldestRecord(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1e9, 0)
-	s := &mem.Store{Now: func() time.Time { return now }}
-	var key []byte
-	_, err := repository.Init(t.Context(), at(s), withKeyFile(&key))
-	must(t, err)
+	s, key, now := dated(t)
 	atMilestone, behind, before := newMachine(t, s, key), newMachine(t, s, key), newMachine(t, s, key)
 	before.commit(t, 60)
 	other := copyOf(t, s)
@@ -88,7 +92,7 @@ func TestForkBeforeTheOldestRecord(t *testing.T) {
 	behind.commit(t, 6)
 	elsewhere := newMachine(t, other, key)
 	elsewhere.commit(t, 200)
-	now = now.Add(locking.Grace + time.Hour)
+	*now = now.Add(locking.Grace + time.Hour)
 	elsewhere.commit(t, 60)
 	if oldest := keys(t, other, "commits/")[0]; oldest < "commits/000000000128" {
 		t.Fatalf("the oldest record is %s, want it gone", oldest)

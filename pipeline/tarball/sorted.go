@@ -2,6 +2,7 @@ package tarball
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -55,7 +56,7 @@ func (s *sorted) put(e *archive.Entry) error {
 	for i := range e.Xattrs {
 		s.size += len(e.Xattrs[i].Value)
 	}
-	if limit := s.max; s.size < limit || limit == 0 && s.size < memoryMax {
+	if s.size < cmp.Or(s.max, memoryMax) {
 		return nil
 	}
 	return s.spill()
