@@ -17,6 +17,7 @@ type attributes struct {
 	mode         uint16
 	uid, gid     uint32 // on this host
 	mtime, atime archive.Time
+	anyAtime     bool            // the archive has no atime; a new file gets the mtime
 	xattrs       []archive.Xattr // none spilled
 	acls         []fileattr.ACL  // whose numbers are those of this host
 	flags        attr.Flags
@@ -27,7 +28,7 @@ type attributes struct {
 // attributesOf takes over what e says, without the parts that are not wanted;
 // spilled returns the bytes of a value that is stored in chunks.
 func (r *run) attributesOf(e *archive.Entry, spilled func(*archive.Content) ([]byte, error)) attributes {
-	a := attributes{mode: e.Mode, mtime: e.ModTime, atime: e.ModTime}
+	a := attributes{mode: e.Mode, mtime: e.ModTime, atime: e.ModTime, anyAtime: !e.HasAccessTime}
 	a.uid, a.gid = r.owners.resolve(&e.Owner)
 	if e.HasAccessTime {
 		a.atime = e.AccessTime

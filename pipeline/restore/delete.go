@@ -31,7 +31,13 @@ func (p *planner) clear(l *level) error {
 	c := cleaner{r: p.r, device: id.dev}
 	_, err = c.entries(fd, l.path, func(name string) bool {
 		_, has := slices.BinarySearch(l.names, name)
-		return has || strings.HasPrefix(name, p.r.tree.temp)
+		if has || strings.HasPrefix(name, p.r.tree.temp) {
+			return true
+		}
+		if !p.r.o.DryRun {
+			l.dir.openUp(fd)
+		}
+		return false
 	})
 	return err
 }
@@ -157,7 +163,7 @@ func (c *cleaner) below(dir int, name, path string) (empty bool, err error) {
 		return false, c.r.notRemoved(path, errReplaced) // since we looked
 	}
 	if !c.r.o.DryRun {
-		c.r.expose(subject{fileattr.File{Dir: dir, Name: name, FD: fd, Type: archive.Dir}})
+		c.r.expose(subject{File: fileattr.File{Dir: dir, Name: name, FD: fd, Type: archive.Dir}})
 	}
 	return c.entries(fd, path, nil)
 }

@@ -173,8 +173,10 @@ func identify(fd int) (fileID, error) {
 	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return fileID{}, err
 	}
-	return fileID{dev: uint64(st.Dev), inode: uint64(st.Ino)}, nil
+	return idOf(&st), nil
 }
+
+func idOf(st *unix.Stat_t) fileID { return fileID{dev: uint64(st.Dev), inode: uint64(st.Ino)} }
 
 // retry repeats a system call that a signal interrupted.
 func retry(call func() error) error {

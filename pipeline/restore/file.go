@@ -55,7 +55,7 @@ func (f *file) handle() *handle { return &f.h }
 // open makes the temporary file, or opens it again after its descriptor was
 // closed to make room.
 func (f *file) open() (int, error) {
-	dir, err := f.dir.acquire()
+	dir, err := f.dir.acquireToChange()
 	if err != nil {
 		return -1, err
 	}
@@ -97,7 +97,7 @@ func (f *file) create(dir int) (name string, fd int, err error) {
 	if err != nil {
 		return "", -1, err
 	}
-	s := subject{fileattr.File{Dir: dir, Name: name, FD: fd, Type: archive.File}}
+	s := subject{File: fileattr.File{Dir: dir, Name: name, FD: fd, Type: archive.File}}
 	if f.dir.inherits {
 		if err := s.DropInherited(); err != nil {
 			_ = unix.Close(fd) // empty
@@ -165,7 +165,7 @@ func (f *file) discard() {
 
 // putWhole makes, fills and names a file whose verified content is p.
 func (r *run) putWhole(f *file, p []byte) error {
-	dir, err := f.dir.acquire()
+	dir, err := f.dir.acquireToChange()
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (r *run) putPieces(f *file) error {
 // publish gives a complete file its attributes and its name. It closes fd in
 // any case.
 func (r *run) publish(f *file, dir int, temp string, fd int, close func() error) error {
-	r.settle(subject{fileattr.File{Dir: dir, Name: temp, FD: fd, Type: archive.File}}, &f.attrs, f.path)
+	r.settle(subject{File: fileattr.File{Dir: dir, Name: temp, FD: fd, Type: archive.File}}, &f.attrs, f.path)
 	if err := close(); err != nil {
 		return err // some file systems tell only now that there was no room
 	}
@@ -240,7 +240,7 @@ func (f *file) needsID() bool { return f.link != nil || f.attrs.flags&attr.Prote
 
 // putNode makes a symlink, a device or a fifo.
 func (r *run) putNode(f *file) error {
-	dir, err := f.dir.acquire()
+	dir, err := f.dir.acquireToChange()
 	if err != nil {
 		return err
 	}
@@ -300,5 +300,5 @@ func (r *run) settleNode(f *file, dir int, temp string) error {
 func identifyName(dir int, name string) (fileID, error) {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
-	return fileID{dev: uint64(st.Dev), inode: uint64(st.Ino)}, err
+	return idOf(&st), err
 }

@@ -74,7 +74,7 @@ func (r *run) putLink(f *file) error {
 		return err
 	}
 	defer first.dir.release()
-	to, err := f.dir.acquire()
+	to, err := f.dir.acquireToChange()
 	if err != nil {
 		return err
 	}

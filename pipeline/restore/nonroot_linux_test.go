@@ -76,4 +76,5 @@ func withoutRoot(t *testing.T, dir string) {
 		}
 	}
 	must(t, os.Chmod(filepath.Join(target, "d"), 0o700)) // so that it can be removed
+	keptIsNotTouched(t, filepath.Join(dir, "kept"))
 }

@@ -3,6 +3,8 @@ package restore
 import (
 	"errors"
 
+	"golang.org/x/sys/unix"
+
 	"cairn/backend"
 	"cairn/objects/archive"
 	"cairn/objects/attr"
@@ -166,6 +168,9 @@ func (r *run) finishDir(d *dir) error {
 	}
 	s := d.subject(parent, fd)
 	if d.attrs != nil {
+		if !d.made {
+			protective |= r.makeWayDir(d, &s)
+		}
 		r.settle(s, d.attrs, d.own)
 		if r.o.Without&Flags == 0 {
 			protective = d.attrs.flags & attr.Protective
@@ -175,6 +180,21 @@ func (r *run) finishDir(d *dir) error {
 	r.setFlags(s, protective, d.own)
 	d.release()
 	return r.tree.fds.forget(&d.h)
+}
+
+// makeWayDir looks what s, which is d and was there, has of its attributes, and
+// if something is missing takes the flags that keep it from changing, which it
+// returns.
+func (r *run) makeWayDir(d *dir, s *subject) attr.Flags {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(s.FD, &st) }); err != nil {
+		return 0 // all is set then
+	}
+	if s.has = presentOf(*s, &st, d.attrs); r.complete(*s, d.attrs) {
+		return 0
+	}
+	d.lift(s.FD)
+	return d.lower()
 }
 
 func (r *run) warn(path string, err error) {

@@ -14,8 +14,8 @@ type Overwrite uint8
 const (
 	// IfChanged replaces what is there, except files of the same size and time
 	// of modification: their content is taken to be right (unless Options.Verify
-	// says otherwise), and only their attributes are restored. Files of several
-	// names are always replaced.
+	// says otherwise), and only those of their attributes are set that differ.
+	// Files of several names are always replaced.
 	IfChanged Overwrite = iota
 
 	// Always replaces everything.
@@ -86,15 +86,18 @@ func asPromised(st *unix.Stat_t, size uint64, mtime archive.Time) bool {
 		uint64(st.Size) == size && modTime(st) == mtime
 }
 
-func modTime(st *unix.Stat_t) archive.Time {
-	return archive.Time{Sec: int64(st.Mtim.Sec), Nsec: uint32(st.Mtim.Nsec)}
+func modTime(st *unix.Stat_t) archive.Time { return timeOf(st.Mtim) }
+
+func timeOf(t unix.Timespec) archive.Time {
+	return archive.Time{Sec: int64(t.Sec), Nsec: uint32(t.Nsec)}
 }
 
 // keepsDirs reports whether directories that are there keep their attributes,
 // and whatever stands in the place of one stays.
 func (r *run) keepsDirs() bool { return r.o.Overwrite == IfNewer || r.o.Overwrite == Never }
 
-// putKept gives a file that is there the attributes that the archive has.
+// putKept gives a file that is there those of the attributes in the archive that
+// it does not have.
 func (r *run) putKept(f *file) error {
 	if err := r.keep(f); err != nil {
 		if err := r.fail(f, err); err != nil {
@@ -110,12 +113,16 @@ func (r *run) keep(f *file) error {
 		return err
 	}
 	defer f.dir.release()
-	var s subject
-	if s, f.h.id, err = openKept(dir, f.name); err != nil {
+	s, st, err := openKept(dir, f.name)
+	if err != nil {
 		return err
 	}
 	defer s.close()
-	r.expose(s)
+	f.h.id = idOf(&st)
+	s.has = presentOf(s, &st, &f.attrs)
+	if !r.complete(s, &f.attrs) {
+		r.makeWay(s)
+	}
 	r.settle(s, &f.attrs, f.path)
 	r.protect(f)
 	r.progress.Bytes.Add(f.size)
@@ -124,25 +131,42 @@ func (r *run) keep(f *file) error {
 
 // openKept opens a file that is there, and that has no other name, to give it
 // attributes.
-func openKept(dir int, name string) (subject, fileID, error) {
-	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
-		return subject{}, fileID{}, err
+func openKept(dir int, name string) (subject, unix.Stat_t, error) {
+	s, st, err := openProtected(dir, name, archive.File)
+	if errors.Is(err, unix.EACCES) {
+		openUp(dir, name)
+		s, st, err = openProtected(dir, name, archive.File)
 	}
-	if uint32(st.Mode)&0o600 != 0o600 {
-		// It gets the archive's mode in a moment. Not ours to change: then what
-		// needs it says so.
-		if s, err := openNode(dir, name, archive.File); err == nil {
-			_ = s.chmod(uint32(st.Mode)&0o7777 | 0o600)
-			s.close()
-		}
-	}
-	s, id, names, err := openProtected(dir, name, archive.File)
-	if err == nil && names != 1 {
+	if err == nil && st.Nlink != 1 {
 		s.close()
 		err = errReplaced
 	}
-	return s, id, err
+	return s, st, err
+}
+
+// openUp makes a file readable that we may not read. It gets the archive's mode in
+// a moment. Not ours to change: then it cannot be opened.
+func openUp(dir int, name string) {
+	node, err := openNode(dir, name, archive.File)
+	if err != nil {
+		return
+	}
+	defer node.close()
+	var st unix.Stat_t
+	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		_ = node.chmod(uint32(st.Mode)&0o7777 | 0o600)
+	}
+}
+
+// makeWay takes from s what keeps it from changing. What cannot be taken is not
+// ours: then whatever is to change says so.
+func (r *run) makeWay(s subject) {
+	r.expose(s)
+	if mode := s.has.mode; !r.owners.root && mode&0o600 != 0o600 {
+		// It gets the archive's mode in a moment, but extended attributes first.
+		s.has.modeChanged()
+		_ = s.chmod(uint32(mode | 0o600))
+	}
 }
 
 // list tells what became of a path.

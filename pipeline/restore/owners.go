@@ -50,18 +50,19 @@ func (o *owners) foreign(a *attributes) (drop uint16) {
 	return drop
 }
 
-// complete makes the numbers of an ACL those of this host, as resolve does.
+// complete makes the numbers of an ACL those of this host, as resolve does, and
+// takes the names away.
 func (o *owners) complete(acl attr.ACL) {
-	if o.numeric {
-		return
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number := func(known map[string]found, lookup func(string) (string, error)) func(*attr.Who) {
 		return func(w *attr.Who) {
-			if f := cached(known, w.Name, lookup); f.ok {
-				w.ID = f.id
+			if !o.numeric {
+				if f := cached(known, w.Name, lookup); f.ok {
+					w.ID = f.id
+				}
 			}
+			w.Name = ""
 		}
 	}
 	acl.Named(number(o.users, lookupUser), number(o.groups, lookupGroup))

@@ -36,10 +36,10 @@ func (r *run) guard(f *file, flags attr.Flags) {
 	if err == nil {
 		defer f.dir.release()
 		var s subject
-		var id fileID
-		if s, id, _, err = openProtected(dir, f.name, f.is); err == nil {
+		var st unix.Stat_t
+		if s, st, err = openProtected(dir, f.name, f.is); err == nil {
 			defer s.close()
-			if id == f.h.id {
+			if idOf(&st) == f.h.id {
 				r.setFlags(s, flags, f.path)
 				return
 			}
@@ -58,12 +58,10 @@ func (p *planner) guardLinks() {
 	}
 }
 
-// openProtected opens what is called name in dir to set flags on it, and says
-// what it is and how many names it has. It must be of the given type. What is
-// neither a file nor a directory is not opened.
-func openProtected(dir int, name string, is archive.Type) (s subject, id fileID, names uint64, err error) {
-	s = subject{fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}
-	var st unix.Stat_t
+// openProtected opens what is called name in dir to set flags on it. It must be
+// of the given type. What is neither a file nor a directory is not opened.
+func openProtected(dir int, name string, is archive.Type) (s subject, st unix.Stat_t, err error) {
+	s = subject{File: fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}
 	if is != archive.File && is != archive.Dir {
 		err = retry(func() error { return unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	} else if err = retry(func() (err error) {
@@ -79,7 +77,7 @@ func openProtected(dir int, name string, is archive.Type) (s subject, id fileID,
 	if err != nil {
 		s.close()
 	}
-	return s, fileID{dev: uint64(st.Dev), inode: uint64(st.Ino)}, uint64(st.Nlink), err
+	return s, st, err
 }
 
 // rename gives f, which is called from in dir, its name, in the place of another
@@ -112,7 +110,7 @@ func unprotected(dir int, name string, refused error, replace func() error) erro
 	if err != nil {
 		return refused
 	}
-	s, _, names, err := openProtected(dir, name, is)
+	s, st, err := openProtected(dir, name, is)
 	if err != nil {
 		return refused
 	}
@@ -122,7 +120,7 @@ func unprotected(dir int, name string, refused error, replace func() error) erro
 		return refused
 	}
 	err = replace()
-	if err != nil || names > 1 {
+	if err != nil || st.Nlink > 1 {
 		err = errors.Join(err, s.ChangeFlags(flags, 0))
 	}
 	return err
@@ -194,5 +192,5 @@ func (r *run) lowerAll() {
 
 // subject returns d, open as fd, as what attributes are given to.
 func (d *dir) subject(parent, fd int) subject {
-	return subject{fileattr.File{Dir: parent, Name: d.name, FD: fd, Type: archive.Dir}}
+	return subject{File: fileattr.File{Dir: parent, Name: d.name, FD: fd, Type: archive.Dir}}
 }

@@ -18,10 +18,14 @@ const (
 )
 
 // subject is what attributes are given to.
-type subject struct{ fileattr.File }
+type subject struct {
+	fileattr.File
+	has *present // what it has of them; nil: nothing that is known, as of something new
+}
 
 // settle gives s its attributes, all but the flags that protect it. What cannot
 // be had is a warning or a Lack: the content is worth more than the attributes.
+// What s has already is not set again.
 //
 // The order matters. Changing the owner takes setuid bits and capabilities
 // away; everything may change the times; a flag may forbid everything else.
@@ -36,18 +40,22 @@ func (r *run) settle(s subject, a *attributes, path func() string) {
 	if r.owners.root {
 		r.setXattrs(s, a, path)
 	}
-	if err := s.setTimes(a.atime, a.mtime); err != nil {
-		r.warn(path(), fmt.Errorf("set times: %w", err))
-	}
+	r.setTimes(s, a, path)
 	r.setFlags(s, a.flags&^attr.Protective, path)
 	for _, tag := range a.unknown {
 		r.lack(Part(0), Unknown, path(), tag.String())
 	}
 }
 
+// givesOwners reports whether files are given to the owners that they had.
+func (r *run) givesOwners() bool { return r.owners.root && r.o.Without&Owners == 0 }
+
 // chown gives s its owner and returns the mode bits that must not be set: a
 // program is setuid only for the owner it had.
 func (r *run) chown(s subject, a *attributes, path func() string) (drop uint16) {
+	if s.has.hasOwner(a) {
+		return 0
+	}
 	switch {
 	case r.o.Without&Owners != 0:
 		drop = r.owners.foreign(a)
@@ -57,21 +65,28 @@ func (r *run) chown(s subject, a *attributes, path func() string) (drop uint16) 
 		}
 	default:
 		err := retry(func() error { return s.chown(int(a.uid), int(a.gid)) })
+		s.has.ownerChanged()
 		if err != nil {
 			drop = setuid | setgid
 			r.refused(Owners, fmt.Sprintf("owner %d:%d", a.uid, a.gid), err, path)
 		}
 	}
+	return dropped(s, drop)
+}
+
+// dropped returns those of the bits that s must not have.
+func dropped(s subject, bits uint16) uint16 {
 	if s.Type == archive.Dir {
-		return 0 // there the bits give nobody any right
+		return 0 // there they give nobody any right
 	}
-	return drop
+	return bits
 }
 
 func (r *run) chmod(s subject, mode uint16, path func() string) {
-	if s.Type == archive.Symlink {
-		return // which has none
+	if s.Type == archive.Symlink || s.has.hasMode(mode) {
+		return // which has none, or this one
 	}
+	s.has.modeChanged()
 	if err := retry(func() error { return s.chmod(uint32(mode)) }); err != nil {
 		r.warn(path(), fmt.Errorf("set mode %04o: %w", mode, err))
 	}
@@ -79,6 +94,10 @@ func (r *run) chmod(s subject, mode uint16, path func() string) {
 
 func (r *run) setXattrs(s subject, a *attributes, path func() string) {
 	for _, x := range a.xattrs {
+		if s.has.hasXattr(x) {
+			continue
+		}
+		s.has.xattrsChanged()
 		if err := s.SetXattr(x.Name, x.Value); err != nil {
 			r.refused(Xattrs, "extended attribute "+x.Name, err, path)
 		}
@@ -89,6 +108,9 @@ func (r *run) setXattrs(s subject, a *attributes, path func() string) {
 // of, the group gets no more than it had.
 func (r *run) setACLs(s subject, a *attributes, mode uint16, path func() string) {
 	for _, acl := range a.acls {
+		if s.has.hasACL(acl) {
+			continue
+		}
 		err := s.SetACL(acl)
 		if err == nil {
 			continue
@@ -128,15 +150,23 @@ func (r *run) refused(part Part, what string, err error, path func() string) {
 	}
 }
 
-func (s subject) setTimes(atime, mtime archive.Time) error {
+func (r *run) setTimes(s subject, a *attributes, path func() string) {
+	if s.has.hasTimes(a) {
+		return
+	}
 	var times [2]unix.Timespec
-	for i, t := range [2]archive.Time{atime, mtime} {
-		var err error
+	var err error
+	for i, t := range [2]archive.Time{a.atime, a.mtime} {
 		if times[i], err = unix.TimeToTimespec(t.Time()); err != nil {
-			return err // a year that this system does not have
+			break // a year that this system does not have
 		}
 	}
-	return retry(func() error { return s.utimes(times[:]) })
+	if err == nil {
+		err = retry(func() error { return s.utimes(times[:]) })
+	}
+	if err != nil {
+		r.warn(path(), fmt.Errorf("set times: %w", err))
+	}
 }
 
 // utimesByName is how times are set where it cannot be done by descriptor.

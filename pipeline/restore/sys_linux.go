@@ -25,7 +25,7 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	if err != nil {
 		return subject{}, err
 	}
-	s := subject{fileattr.File{Dir: dir, Name: name, FD: fd, ByName: true, Type: is}}
+	s := subject{File: fileattr.File{Dir: dir, Name: name, FD: fd, ByName: true, Type: is}}
 	// Whoever may write to the directory could have put a link to someone
 	// else's file there; that must not be given away.
 	var st unix.Stat_t

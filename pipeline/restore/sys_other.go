@@ -23,7 +23,7 @@ func openNode(dir int, name string, is archive.Type) (subject, error) {
 	if uint32(st.Mode)&unix.S_IFMT != fileattr.Format(is) || st.Nlink != 1 {
 		return subject{}, errReplaced
 	}
-	return subject{fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}, nil
+	return subject{File: fileattr.File{Dir: dir, Name: name, FD: -1, ByName: true, Type: is}}, nil
 }
 
 func (s subject) close() { _ = closeIfOpen(s.FD) } // opened for reading

@@ -69,7 +69,6 @@ func openTree(target string, dry bool) (*tree, error) {
 	t.root.pending.Store(1)
 	id, err := identify(fd)
 	if err == nil {
-		t.root.lift(fd)
 		t.root.inherits = t.root.subject(-1, fd).Inherits()
 		err = t.note(fd, id)
 	}
@@ -135,6 +134,7 @@ type dir struct {
 	attrs    *attributes // nil: the target, which keeps its own
 	inherits bool        // it hands an ACL down to what is made in it
 	made     bool        // by this restore: nothing was in it
+	opening  sync.Once   // of what was there, to change what is in it
 
 	// pending is what must be over before the directory gets its metadata:
 	// everything below it, and the planner being inside of it.
@@ -171,6 +171,40 @@ func (d *dir) handle() *handle { return &d.h }
 
 // acquire returns an open descriptor of d that stays open until release.
 func (d *dir) acquire() (int, error) { return d.tree.fds.acquire(d) }
+
+// acquireToChange is acquire for whoever changes what names are in d.
+func (d *dir) acquireToChange() (int, error) {
+	fd, err := d.acquire()
+	if err == nil {
+		d.openUp(fd)
+	}
+	return fd, err
+}
+
+// openUp makes d, open as fd, fit for changing what names are in it, until it is
+// left. Not ours to change: then the change says so.
+func (d *dir) openUp(fd int) {
+	if d.made {
+		return
+	}
+	d.opening.Do(func() {
+		d.lift(fd)
+		d.widen(fd, 0o700)
+	})
+}
+
+// widen gives us rights to d, open as fd. It gets the archive's mode when it is
+// left: one that keeps its own is left alone.
+func (d *dir) widen(fd int, rights uint32) {
+	if d.attrs == nil {
+		return
+	}
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstat(fd, &st) })
+	if err == nil && uint32(st.Mode)&rights != rights {
+		_ = unix.Fchmod(fd, uint32(st.Mode)&0o7777|0o700)
+	}
+}
 
 func (d *dir) release() { d.tree.fds.release(&d.h) }
 
@@ -212,7 +246,7 @@ func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error)
 		return nil, err
 	}
 	defer d.release()
-	made, err := makeDir(parent, name, choice)
+	made, err := d.makeDir(parent, name, choice)
 	if err != nil {
 		return nil, err
 	}
@@ -241,23 +275,23 @@ func (d *dir) prepare(fd int, made bool) error {
 	if made {
 		return d.subject(-1, fd).DropInherited()
 	}
-	d.lift(fd)
 	d.inherits = d.subject(-1, fd).Inherits()
-	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	d.widen(fd, 0o500)
+	id, err := identify(fd)
+	if err != nil {
 		return err
 	}
-	if st.Mode&0o700 != 0o700 && d.attrs != nil {
-		// It gets the archive's mode at the end. Not ours to change: then
-		// whatever is to be made in it says so.
-		_ = unix.Fchmod(fd, uint32(st.Mode)&0o7777|0o700)
-	}
-	return d.tree.note(fd, fileID{dev: uint64(st.Dev)})
+	return d.tree.note(fd, id)
 }
 
-// makeDir makes a directory, or leaves the one that is there as it is.
-func makeDir(parent int, name string, choice Choice) (made bool, err error) {
+// makeDir makes a directory in d, open as parent, or leaves the one that is there
+// as it is.
+func (d *dir) makeDir(parent int, name string, choice Choice) (made bool, err error) {
 	err = unix.Mkdirat(parent, name, 0o700)
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+		d.openUp(parent)
+		err = unix.Mkdirat(parent, name, 0o700)
+	}
 	if !errors.Is(err, unix.EEXIST) {
 		return err == nil, err
 	}
@@ -271,6 +305,7 @@ func makeDir(parent int, name string, choice Choice) (made bool, err error) {
 	if choice != Take {
 		return false, errInTheWay
 	}
+	d.openUp(parent)
 	unlink := func() error { return unix.Unlinkat(parent, name, 0) }
 	if err = unlink(); errors.Is(err, unix.EPERM) {
 		err = unprotected(parent, name, err, unlink)

@@ -1,0 +1,120 @@
+package restore
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+
+	"cairn/objects/archive"
+	"cairn/objects/attr"
+	"cairn/pipeline/fileattr"
+)
+
+// present is what a file or a directory that is there has already. That is not
+// set again: it would change the ctime and nothing else, and have the next
+// backup read the file. Of a nil present nothing is known, and all is set.
+type present struct {
+	uid, gid     uint32
+	mode         int // −1: not known any more
+	mtime, atime archive.Time
+	set          fileattr.Set // of it only what was asked about
+	flags        attr.Flags
+	flagsErr     error // they are not known
+}
+
+// presentOf returns what s, which is open and has the stat, has of what a is
+// about. What cannot be read counts as absent.
+func presentOf(s subject, st *unix.Stat_t, a *attributes) *present {
+	p := &present{
+		uid: st.Uid, gid: st.Gid, mode: int(st.Mode & 0o7777),
+		mtime: timeOf(st.Mtim), atime: timeOf(st.Atim),
+	}
+	if len(a.xattrs)+len(a.acls) > 0 {
+		p.set, _ = s.Read(fileattr.Stat{Mode: uint16(st.Mode)}, fileattr.KeepLabels)
+	}
+	p.flags, p.flagsErr = s.Flags()
+	return p
+}
+
+func (p *present) hasOwner(a *attributes) bool { return p != nil && p.uid == a.uid && p.gid == a.gid }
+
+func (p *present) hasMode(mode uint16) bool { return p != nil && p.mode == int(mode) }
+
+// hasTimes takes any atime for right where the archive has none.
+func (p *present) hasTimes(a *attributes) bool {
+	return p != nil && p.mtime == a.mtime && (a.anyAtime || p.atime == a.atime)
+}
+
+func (p *present) hasXattr(x archive.Xattr) bool {
+	if p == nil {
+		return false
+	}
+	for _, is := range p.set.Xattrs {
+		if is.Name == x.Name {
+			return bytes.Equal(is.Value, x.Value)
+		}
+	}
+	return false
+}
+
+func (p *present) hasACL(acl fileattr.ACL) bool {
+	if p == nil {
+		return false
+	}
+	for _, is := range p.set.ACLs {
+		if is.Tag == acl.Tag {
+			return bytes.Equal(is.Append(nil), acl.Append(nil)) // neither has names
+		}
+	}
+	return false
+}
+
+// hasFlags reports whether flags are set, and none that protect besides.
+func (p *present) hasFlags(flags attr.Flags) bool {
+	return p.flagsErr == nil && p.flags&flags == flags && (p.flags^flags)&attr.Protective == 0
+}
+
+// ownerChanged forgets what goes with the owner: setuid bits and capabilities.
+func (p *present) ownerChanged() {
+	if p != nil {
+		p.mode, p.set.Xattrs = -1, nil
+	}
+}
+
+// modeChanged forgets what goes with the mode: it is a part of the access ACL.
+func (p *present) modeChanged() {
+	if p != nil {
+		p.mode, p.set.ACLs = -1, nil
+	}
+}
+
+// xattrsChanged forgets what may go with an extended attribute: writing some
+// is writing the file.
+func (p *present) xattrsChanged() {
+	if p != nil {
+		p.mtime = archive.Time{Nsec: 1e9} // which no file has
+	}
+}
+
+// complete reports whether s, of which all is known, has everything that settle
+// would give it.
+func (r *run) complete(s subject, a *attributes) bool {
+	mode := a.mode
+	if !s.has.hasOwner(a) {
+		if r.givesOwners() {
+			return false
+		}
+		mode &^= dropped(s, r.owners.foreign(a))
+	}
+	for _, x := range a.xattrs {
+		if !s.has.hasXattr(x) {
+			return false
+		}
+	}
+	for _, acl := range a.acls {
+		if !s.has.hasACL(acl) {
+			return false
+		}
+	}
+	return s.has.hasMode(mode) && s.has.hasTimes(a) && (r.o.Without&Flags != 0 || s.has.hasFlags(a.flags))
+}
