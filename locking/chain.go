@@ -216,9 +216,11 @@ func (c *Chain) witnessed() (Mark, error) {
 // that it cannot be remembered, for want of a writable place, keeps nobody from
 // a restore. The caller is inside the gate.
 func (c *Chain) witness(m Mark) error {
-	if w := c.options.Witness; w != nil && c.seen != m {
+	// What is accepted may be the zero Mark, as seen is when nothing was.
+	accepts := c.rollback == AcceptRollback
+	if w := c.options.Witness; w != nil && (c.seen != m || accepts) {
 		remember := w.Raise
-		if c.rollback == AcceptRollback {
+		if accepts {
 			remember = w.Accept
 		}
 		err := remember(m)

@@ -224,6 +224,26 @@ func TestRollback(t *testing.T) {
 	refresh(t, chain(t, o)) // it is remembered
 }
 
+// TestRollbackToTheBeginning: a copy from before the first commit is accepted
+// once, too, and what is committed to it then is remembered.
+func TestRollbackToTheBeginning(t *testing.T) {
+	t.Parallel()
+	store, o := history(t, 0)
+	o.Witness = locking.NewWitness(t.TempDir())
+	restore := oldHead(t, store)
+	commit(t, chain(t, o), "1")
+	restore()
+	_, err := chain(t, o).Refresh(t.Context())
+	wantError(t, err, locking.ErrRolledBack)
+
+	accepting := o
+	accepting.Rollback = locking.AcceptRollback
+	refresh(t, chain(t, accepting))
+	refresh(t, chain(t, o))
+	commit(t, chain(t, o), "1 of another history")
+	refresh(t, chain(t, o))
+}
+
 func TestRollbackWithinOneProcess(t *testing.T) {
 	t.Parallel()
 	store, o := history(t, 3)
