@@ -106,6 +106,7 @@ type run struct {
 	stopping  func() bool // whether to end early
 	repo      *repository.Repository
 	packer    *packer.Packer // nil in a dry run
+	stored    packer.Stats   // by it, and those before it where files were read again
 	cut       *chunker.Chunker
 	frameSize int
 	buffers   chan *buffer
@@ -258,7 +259,7 @@ const rereads = 3
 func (r *run) store(ctx, stop context.Context, w *repository.Writer) (archive.Root, error) {
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: r.repo.Keys, Store: r.repo.Backend(), Index: r.repo.Index,
-		Entropy:   r.entropy,
+		Entropy: r.entropy, Stats: &r.stored,
 		FrameSize: r.frameSize, Target: r.o.PackTarget, Uploads: r.o.Uploads, Level: r.o.Level, Try: r.o.Try,
 		Size:   r.repo.PackSize(),
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, stop) },

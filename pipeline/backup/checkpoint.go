@@ -29,7 +29,7 @@ type checkpoints struct {
 // something that would have to be read again without one.
 func (r *run) checkpointDue() bool {
 	return r.o.Now().Sub(r.checkpoints.last) >= r.o.CheckpointEvery &&
-		r.packer.Stats.Packs.Load() > r.checkpoints.packs
+		r.stored.Packs.Load() > r.checkpoints.packs
 }
 
 // checkpoint commits the entries that the assembly has taken, and of partial,
@@ -97,7 +97,7 @@ func (r *run) commitCheckpoint(ctx context.Context, root archive.Root) error {
 	c := &r.checkpoints
 	d := r.describe(root, c.begin)
 	d.Kind = record.Checkpoint
-	stored := r.packer.Stats.Packs.Load()
+	stored := r.stored.Packs.Load()
 	c.writer.Add(r.packer.Take())
 	made, err := c.writer.Checkpoint(ctx, &record.Commit{
 		Made: d.End, Archives: []record.Archive{d}, Removed: r.superseded(),

@@ -50,7 +50,7 @@ func (r *run) describe(root archive.Root, begin time.Time) record.Archive {
 	}
 	a.Tree, a.Level = root.ID, root.Level
 	a.Entries, a.Files, a.Dirs, a.Size = root.Entries, root.Files, root.Dirs, root.Size
-	a.NewData, a.NewStored = r.packer.Stats.Raw.Load(), r.packer.Stats.Stored.Load()
+	a.NewData, a.NewStored = r.stored.Raw.Load(), r.stored.Stored.Load()
 	a.Warnings = r.progress.Warnings.Load()
 	return a
 }
@@ -137,11 +137,9 @@ func (r *run) summary(begin time.Time) Summary {
 		Files: c.Files.Load(), Dirs: c.Dirs.Load(), Others: c.Others.Load(),
 		New: c.New.Load(), Changed: c.Changed.Load(), Unchanged: c.Unchanged.Load(),
 		Bytes: c.Bytes.Load(), Read: c.Read.Load(), Warnings: c.Warnings.Load(),
+		NewChunks: r.stored.Chunks.Load(), NewBytes: r.stored.Raw.Load(),
+		Stored: r.stored.Stored.Load(), Packs: r.stored.Packs.Load(),
 		Took: r.o.Now().Sub(begin), Interrupted: r.stopping(), Skipped: r.skipped,
-	}
-	if r.packer != nil {
-		p := &r.packer.Stats
-		s.NewChunks, s.NewBytes, s.Stored, s.Packs = p.Chunks.Load(), p.Raw.Load(), p.Stored.Load(), p.Packs.Load()
 	}
 	if w := r.checkpoints.writer; w != nil {
 		s.Waited, s.Held = w.Turns()

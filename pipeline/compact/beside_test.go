@@ -79,6 +79,9 @@ func (b *bench) evict(r *repository.Repository) error {
 	return r.Refresh(b.t.Context())
 }
 
+// returned is how much the backup of a returning bench has to read, bytes.
+const returned = 4_300_000
+
 // returning is a bench whose source has again what only deleted archives had,
 // and more that is new: a backup counts on packs that nothing needs.
 func returning(t *testing.T) *bench {
@@ -94,7 +97,7 @@ func returning(t *testing.T) *bench {
 	for i := range uint64(4) {
 		b.write(fmt.Sprintf("back/%d", i), 10+i, 700_000)
 	}
-	b.write("new", 30, 1_500_000)
+	b.write("new", 30, returned-4*700_000)
 	return b
 }
 
@@ -109,7 +112,7 @@ func TestBesideBackup(t *testing.T) {
 	for op := range mem.Swap + 1 {
 		total += b.store.Count(op)
 	}
-	var condemned atomic.Int64
+	var condemned, reread atomic.Int64
 	t.Run("", func(t *testing.T) {
 		for n := range total {
 			if testing.Short() && n%4 != 0 {
@@ -123,6 +126,12 @@ func TestBesideBackup(t *testing.T) {
 						i := &intruder{b: b, evict: kind.evict, sweep: kind.sweep, at: int64(n + 1)}
 						b.fail(i.hook)
 						b.backup()
+						// What was read again had to be stored, beside what was stored before.
+						if s := b.summary; s.Read > returned && s.NewBytes < returned {
+							t.Errorf("%d bytes were read, and only %d are said to be stored, want %d", s.Read, s.NewBytes, returned)
+						} else if s.Read > returned {
+							reread.Add(1)
+						}
 						if i.done.Load() {
 							condemned.Add(1)
 						}
@@ -138,6 +147,9 @@ func TestBesideBackup(t *testing.T) {
 	})
 	if n := condemned.Load(); n < int64(total) && !testing.Short() {
 		t.Errorf("packs were condemned beside %d backups only, of %d", n, 4*total)
+	}
+	if reread.Load() == 0 && !testing.Short() {
+		t.Error("no backup had to read files again")
 	}
 }
 

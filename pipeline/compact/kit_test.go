@@ -29,14 +29,15 @@ var later = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 // A bench is a repository in memory, the machine that uses it, and what the
 // archives made so far hold.
 type bench struct {
-	t     *testing.T
-	dir   string
-	store *mem.Store
-	clock atomic.Int64             // of the store, seconds since later
-	hook  atomic.Pointer[mem.Hook] // in force
-	key   []byte
-	holds map[string]map[string]string // by archive: contents by path
-	names int
+	t       *testing.T
+	dir     string
+	store   *mem.Store
+	clock   atomic.Int64             // of the store, seconds since later
+	hook    atomic.Pointer[mem.Hook] // in force
+	key     []byte
+	holds   map[string]map[string]string // by archive: contents by path
+	names   int
+	summary backup.Summary // of the last backup
 }
 
 func newBench(t *testing.T) *bench {
@@ -143,7 +144,8 @@ func (b *bench) backup() record.Archive {
 }
 
 func (b *bench) backupIn(r *repository.Repository) (record.Archive, error) {
-	a, _, err := backup.Run(b.t.Context(), b.t.Context(), r, b.backupOptions())
+	a, s, err := backup.Run(b.t.Context(), b.t.Context(), r, b.backupOptions())
+	b.summary = s
 	if err == nil {
 		b.holds[a.Name] = contents(b.t, b.src())
 	}

@@ -47,7 +47,7 @@ const (
 	None
 )
 
-// Options say where and how packs are written. All fields but Level, Try,
+// Options say where and how packs are written. All fields but Stats, Level, Try,
 // Entropy, Size, Stored and Before are required.
 type Options struct {
 	Keys      *crypt.Keys
@@ -59,6 +59,7 @@ type Options struct {
 	Level     pack.Level
 	Try       Try
 	Entropy   func() []byte // see pack.Options; called for every pack
+	Stats     *Stats        // is counted on, over several Packers of one run; nil: begins at zero
 
 	// Stored is told of every pack that has become durable, and keeps none of
 	// it. It may be called concurrently; may be nil.
@@ -74,7 +75,7 @@ type Options struct {
 	Before func(context.Context) error
 }
 
-// Stats count what a Packer has stored. They only grow while it runs.
+// Stats count what was stored. They only grow while a Packer runs.
 type Stats struct {
 	Chunks atomic.Uint64 // new chunks
 	Raw    atomic.Uint64 // their plaintext, bytes
@@ -85,7 +86,7 @@ type Stats struct {
 // Packer is the writer of one run. Memory: at most 1+Uploads packs of data and
 // two of metadata, which are a quarter as large.
 type Packer struct {
-	Stats Stats
+	Stats *Stats
 
 	o     Options
 	group *errgroup.Group
@@ -106,7 +107,10 @@ type Packer struct {
 // feeds the Packer runs under it. Close must be called to learn whether all
 // was stored.
 func New(ctx context.Context, o Options) (*Packer, context.Context) {
-	p := &Packer{o: o, asking: make(chan struct{}, 1), storing: map[chan struct{}]struct{}{}}
+	if o.Stats == nil {
+		o.Stats = new(Stats)
+	}
+	p := &Packer{Stats: o.Stats, o: o, asking: make(chan struct{}, 1), storing: map[chan struct{}]struct{}{}}
 	p.group, ctx = errgroup.WithContext(ctx)
 	p.spawn = func(f func(context.Context) error) { p.group.Go(func() error { return f(ctx) }) }
 	p.data.init(objects.Data, o.Target, o.Uploads)

@@ -160,7 +160,7 @@ func TestConcurrent(t *testing.T) {
 	if got := p.Stats.Chunks.Load(); got != uint64(count) {
 		t.Errorf("got %d new chunks, want %d: some were stored twice", got, count)
 	}
-	b.checkRecords(packs, &p.Stats)
+	b.checkRecords(packs, p.Stats)
 }
 
 // checkRecords holds what Close returned against what is stored.
