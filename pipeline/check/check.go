@@ -108,14 +108,27 @@ func (c *checker) allPacks(ctx context.Context) (stray uint64, err error) {
 func (c *checker) removed(ctx context.Context, id objects.ID) (bool, error) {
 	c.asking.Lock()
 	defer c.asking.Unlock()
-	if _, dead := c.repo.State().Condemned[id]; !dead {
+	before := c.repo.State()
+	if _, dead := before.Condemned[id]; !dead {
 		if err := c.repo.Refresh(ctx); err != nil {
 			return false, err
 		}
 	}
-	_, dead := c.repo.State().Condemned[id]
-	c.overtaken = c.overtaken || dead
+	now := c.repo.State()
+	_, dead := now.Condemned[id]
+	// What was added since is listed from here on, and has to be looked at, too.
+	c.overtaken = c.overtaken || dead || now.Commit != before.Commit
 	return dead, nil
+}
+
+// deleted reports whether others have removed an archive from the repository
+// since that was read.
+func (c *checker) deleted(ctx context.Context, id objects.ID) (bool, error) {
+	if err := c.repo.Refresh(ctx); err != nil {
+		return false, err
+	}
+	listed := slices.ContainsFunc(c.repo.State().Archives, func(a record.Listed) bool { return a.ID == id })
+	return !listed, nil
 }
 
 // Run checks repo, which must have been opened without a cache, so that its
@@ -319,7 +332,8 @@ func (c *checker) archives(ctx context.Context) error {
 const namedMax = 1000
 
 // archive checks that every entry of a can be read and all its chunks are
-// there. It goes on behind what cannot be read.
+// there. It goes on behind what cannot be read, unless others have deleted the
+// archive meanwhile.
 func (c *checker) archive(ctx context.Context, a repository.Archive) error {
 	meta := c.repo.NewMetaReader()
 	reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
@@ -338,6 +352,11 @@ func (c *checker) archive(ctx context.Context, a repository.Archive) error {
 		err = fmt.Errorf("archive %s: %w", a.Name, err)
 		if !damage(err) {
 			return err
+		}
+		if found == 0 {
+			if deleted, err := c.deleted(ctx, a.ID); err != nil || deleted {
+				return err // nobody misses what was in it
+			}
 		}
 		if found++; found <= namedMax {
 			c.problem(err)

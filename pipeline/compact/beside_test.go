@@ -21,6 +21,7 @@ type intruder struct {
 	b       *bench
 	evict   bool // take the lease from whoever holds it
 	sweep   bool // delete at once what was condemned
+	delete  bool // the oldest archive first
 	at      int64
 	seen    atomic.Int64
 	done    atomic.Bool
@@ -49,6 +50,14 @@ func (i *intruder) intrude() error {
 		}
 	}
 	ctx := i.b.t.Context()
+	if i.delete {
+		if err := r.Delete(ctx, ctx, later, r.Archives()[0].ID); err != nil {
+			return errors.Join(err, r.Close())
+		}
+		if err := r.Refresh(ctx); err != nil {
+			return errors.Join(err, r.Close())
+		}
+	}
 	i.summary, err = compact.Run(ctx, ctx, r, i.b.options())
 	if errors.Is(err, locking.ErrLocked) {
 		return r.Close() // it waits for its turn, and comes when all is over
@@ -180,6 +189,31 @@ func TestBesideReaders(t *testing.T) {
 			if i.seen.Load() >= i.at && !i.done.Load() {
 				t.Error("nothing was condemned meanwhile")
 			}
+		})
+	}
+}
+
+// At every request of a check an archive is deleted, and all that only it needed.
+// That is no damage.
+func TestCheckBesideDelete(t *testing.T) {
+	t.Parallel()
+	b := aged(t)
+	b.store.ResetCounts()
+	b.check()
+	total := 0
+	for op := range mem.Swap + 1 {
+		total += b.store.Count(op)
+	}
+	for n := range total {
+		if testing.Short() && n%8 != 0 {
+			continue
+		}
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
+			t.Parallel()
+			b := aged(t)
+			i := &intruder{b: b, sweep: true, delete: true, at: int64(n + 1)}
+			b.fail(i.hook)
+			b.check()
 		})
 	}
 }

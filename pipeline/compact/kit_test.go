@@ -200,21 +200,28 @@ func (b *bench) compact(change ...func(*compact.Options)) compact.Summary {
 	return s
 }
 
-// checkAll wants every byte of the repository to be good, and every archive to
-// bring back what it was made of.
-func (b *bench) checkAll() {
+// check wants every byte of the repository to be good, and returns the repository
+// that it has looked at, which is closed with the test.
+func (b *bench) check() *repository.Repository {
 	b.t.Helper()
-	repo, err := b.open("checker")
+	cache, err := os.MkdirTemp(b.dir, "checker-")
 	must(b.t, err)
-	defer func() {
-		must(b.t, repo.Close())
-		must(b.t, os.RemoveAll(filepath.Join(b.dir, "checker")))
-	}()
+	repo, err := b.open(filepath.Base(cache))
+	must(b.t, err)
+	b.t.Cleanup(func() { must(b.t, repo.Close()) })
 	_, err = check.Run(b.t.Context(), repo, check.Options{
 		Depth:   check.ReadData,
 		Problem: func(err error) { b.t.Errorf("check: %v", err) },
 	})
 	must(b.t, err)
+	return repo
+}
+
+// checkAll wants every byte of the repository to be good, and every archive to
+// bring back what it was made of.
+func (b *bench) checkAll() {
+	b.t.Helper()
+	repo := b.check()
 	listed := map[string]bool{}
 	for _, a := range repo.Archives() {
 		listed[a.Name] = true
