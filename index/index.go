@@ -50,6 +50,7 @@ type Index struct {
 
 	doubts map[objects.ID]doubt // packs that are not to be counted on
 	added  int                  // rows of the draft in recent
+	refuse int                  // rows of the draft when the disk last refused a run; 0: it did not
 
 	recent recent // has locks of its own; rows move from it to a run under mu
 }
@@ -209,8 +210,9 @@ func (x *Index) Claim(id objects.ID) (first bool) {
 // Commit comes first. h is the pack's opened header. Adding a pack again does
 // nothing, and so does adding a dropped one.
 //
-// When the disk refuses a run, Add says so; the chunks can be found all the
-// same, take memory, and go into the next run that can be written.
+// When the disk refuses a run, that is no error: the chunks can be found all the
+// same, take memory, and go into the next run that can be written. Commit says
+// what is wrong with the disk.
 func (x *Index) Add(p Pack, h *pack.Header) error {
 	if err := check(p, h); err != nil {
 		return fmt.Errorf("index pack %s: %w", p.ID, err)
@@ -223,13 +225,20 @@ func (x *Index) Add(p Pack, h *pack.Header) error {
 	x.mu.Lock()
 	x.insert(p, h)
 	x.mu.Unlock()
-	if x.added+len(x.draft.frames) < x.limits.recent {
-		return nil
-	}
-	if err := x.spill(); err != nil {
-		return fmt.Errorf("index pack %s: %w", p.ID, err)
-	}
+	x.relieve()
 	return nil
+}
+
+// relieve makes a run of the draft when it is large. It needs writing.
+func (x *Index) relieve() {
+	n := x.added + len(x.draft.frames)
+	if n < x.limits.recent || n < 2*x.refuse {
+		return
+	}
+	x.refuse = 0
+	if x.spill() != nil {
+		x.refuse = n // a disk that is full is not asked again for every pack
+	}
 }
 
 // errHeader says that the caller's header is not one that pack.OpenHeader

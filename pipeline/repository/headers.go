@@ -97,8 +97,9 @@ func (f *fetch) add(p record.Pack, header []byte) error {
 	}
 	n := f.done.Add(1)
 	if f.save && n%headersLost == 0 {
-		// It stands for no state, and has what has been read so far.
-		if err := f.r.Index.Commit(index.State{}); err != nil {
+		// It stands for no state, and has what has been read so far. A disk that
+		// refuses that is told of when all has been read.
+		if err := f.r.Index.Commit(index.State{}); errors.Is(err, index.ErrDamaged) {
 			return err
 		}
 	}

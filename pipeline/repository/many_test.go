@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,6 +151,30 @@ func TestIndexFromHeaders(t *testing.T) {
 	if told.Load() == 0 {
 		t.Error("nobody was told how far it is")
 	}
+}
+
+// The disk of the cache takes nothing: an index that is larger than what is kept
+// in memory otherwise is made all the same, and one is told.
+func TestIndexWithoutRoom(t *testing.T) {
+	t.Parallel()
+	y := &synthetic{hosts: 1, runs: 1, first: 5000} // more than headersLost, and 360 000 chunks
+	if testing.Short() {
+		y.first = 2000
+	}
+	s, key, _ := y.make(t)
+	m := newMachine(t, s, key)
+	warnings := m.use(t, func(r *repository.Repository) {
+		dir := filepath.Join(m.cache, r.Config.Repository.String(), "index")
+		must(t, os.RemoveAll(dir))
+		must(t, os.WriteFile(dir, nil, 0o600)) // no file can be made in a file
+		must(t, r.Sync(t.Context()))
+		y.finds(t, r)
+		must(t, os.Remove(dir))
+	})
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "the index cache could not be saved") {
+		t.Errorf("got warnings %q, want one that the index cache could not be saved", warnings)
+	}
+	m.finds(t)
 }
 
 const headersInFlight = 32
