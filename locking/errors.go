@@ -48,7 +48,7 @@ func (e *LockedError) Error() string {
 		fmt.Fprintf(&b, " (%q)", h.Command)
 	}
 	fmt.Fprintf(&b, " since %s", h.Since.Local().Format("2006-01-02 15:04:05 MST"))
-	if e.Silent > 0 {
+	if e.Silent > e.Takeover/4 { // a beat is missing: they come oftener than that
 		fmt.Fprintf(&b, ", no sign of life for %s", e.Silent.Round(time.Second))
 	}
 	fmt.Fprintf(&b, "; nothing is lost: wait for it, "+

@@ -230,13 +230,14 @@ func (v *session) close(err *error) {
 
 // waiting says whom the run is waiting for.
 func (g *globals) waiting(w locking.Waiting) {
-	line := fmt.Sprintf("waiting for %s, who writes to the repository since %s (%s)",
-		who(w.Holder.User, w.Holder.Host), w.Holder.Since.Local().Format("15:04:05"), name(w.Holder.Command))
-	line += fmt.Sprintf("; place %d in the queue", w.Place)
-	if g.term.live {
-		g.term.status(fmt.Sprintf("%s; silent for %s, stale after %s", line, took(w.Silent), took(w.Takeover)))
-	} else if w.Waited == 0 {
-		g.term.warn("%s; stale after %s of silence", line, took(w.Takeover))
+	them := who(w.Holder.User, w.Holder.Host)
+	if w.Waited == 0 { // a new one, or a new place
+		g.term.warn("waiting for %s, who writes to the repository since %s (%s); place %d in the queue; stale after %s of silence",
+			them, w.Holder.Since.Local().Format("2006-01-02 15:04:05"), name(w.Holder.Command), w.Place, took(w.Takeover))
+	}
+	if g.term.live && !g.cli.Quiet && !g.term.asJSON {
+		g.term.waits(fmt.Sprintf("waiting: place %d in the queue; %s silent for %s, stale after %s",
+			w.Place, them, w.Silent.Truncate(time.Second), took(w.Takeover)))
 	}
 }
 

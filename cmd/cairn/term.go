@@ -32,7 +32,8 @@ type terminal struct {
 	verb     string // the command that runs; empty: it is not known
 
 	mu    sync.Mutex
-	drawn bool // a live line stands on the terminal; guarded by mu
+	drawn bool      // a live line stands on the terminal; guarded by mu
+	stays time.Time // until then it is one about others; guarded by mu
 }
 
 func newTerminal() *terminal {
@@ -137,6 +138,28 @@ func (t *terminal) clear() {
 	t.erase()
 }
 
+// waitShown is for how long a line about others is not replaced by one of
+// progress, of which there are many more.
+const waitShown = 2 * time.Second
+
+// waits draws a line that says what is waited for.
+func (t *terminal) waits(line string) {
+	t.status(line)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stays = time.Now().Add(waitShown)
+}
+
+// progress draws a line that says how far the run is.
+func (t *terminal) progress(line string) {
+	t.mu.Lock()
+	waiting := time.Now().Before(t.stays)
+	t.mu.Unlock()
+	if !waiting {
+		t.status(line)
+	}
+}
+
 // status draws line in place of the one before, cut to the terminal's width.
 func (t *terminal) status(line string) {
 	width, _, err := term.GetSize(int(os.Stderr.Fd()))
@@ -176,7 +199,7 @@ func (t *terminal) follow(quiet bool, draw func() string) (stop func()) {
 		for {
 			select {
 			case <-drawing:
-				t.status(draw())
+				t.progress(draw())
 			case <-asked:
 				t.warn("%s", draw())
 			case <-done:

@@ -4,7 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
+	"time"
+
+	"cairn/locking"
+	"cairn/objects/record"
 )
 
 // TestPrintable holds that what a name contains neither steers a terminal nor
@@ -20,6 +25,33 @@ func TestPrintable(t *testing.T) {
 		if got := printable(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestWaiting holds what a person sees who waits for others: all there is to say,
+// once, and then how it stands, on a line that fits and that progress leaves alone.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	g := &globals{cli: &cli{}, term: &terminal{err: &out, live: true}}
+	w := locking.Waiting{
+		Holder: record.Participant{User: "ada", Host: "mail", Command: "cairn backup " + strings.Repeat("/a/long/path ", 9)},
+		Place:  2, Takeover: 450 * time.Second,
+	}
+	g.waiting(w)
+	said, line, _ := strings.Cut(out.String(), "\n")
+	if want := "(" + w.Holder.Command + "); place 2 in the queue; stale after 7m30s of silence"; !strings.HasSuffix(said, want) {
+		t.Errorf("got %q, want it to end with %q", said, want)
+	}
+	if want := "\rwaiting: place 2 in the queue; ada@mail silent for 0s, stale after 7m30s"; line != want {
+		t.Errorf("got %q, want %q", line, want)
+	}
+	out.Reset()
+	g.term.progress("3s  0 files")
+	w.Waited, w.Silent = 90*time.Second, 61200*time.Millisecond
+	g.waiting(w)
+	if want := "\r\x1b[K\rwaiting: place 2 in the queue; ada@mail silent for 1m1s, stale after 7m30s"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 
