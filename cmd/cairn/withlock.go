@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -30,7 +31,8 @@ would wait for its own end.
 
 Cairn exits with the command's exit code. If another run takes the lock over,
 because this machine was asleep or cut off for minutes, the command is sent
-SIGTERM and cairn exits with code 5.`
+SIGTERM and cairn exits with code 5. On Linux it is sent that, too, if cairn itself
+is killed, for nobody keeps the lock up then.`
 }
 
 // killAfter is how long a command may take to end after SIGTERM.
@@ -61,6 +63,11 @@ func (c *withLockCmd) Run(ctx context.Context, g *globals) (err error) {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		cmd.WaitDelay = killAfter
+		// The kernel goes by the thread that starts the command: it has to last as
+		// long as cairn does.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		endTogether(cmd)
 		return commandEnded(ctx, cmd.Run())
 	})
 }
