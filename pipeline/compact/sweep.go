@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,14 +25,35 @@ const (
 )
 
 // unused answers ErrInUse if somebody writes to the repository or waits for it.
+// A run whose process is known to be gone is taken over from on the spot, as by
+// whoever waits: nobody else might come to do it.
 func (c *compaction) unused(ctx context.Context) error {
-	if err := c.repo.Refresh(ctx); err != nil {
-		return err
+	for {
+		if err := c.repo.Refresh(ctx); err != nil {
+			return err
+		}
+		if head := c.repo.Head(); len(head.Holders)+len(head.Queue) == 0 {
+			return nil
+		}
+		table, err := c.repo.Watch().Look(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range slices.Concat(table.Holders, table.Queue) {
+			if s.Process != locking.Dead {
+				return ErrInUse
+			}
+			if c.o.DryRun {
+				continue
+			}
+			if _, err := c.repo.Break(ctx, s.Participant); err != nil {
+				return err
+			}
+		}
+		if c.o.DryRun {
+			return nil
+		}
 	}
-	if head := c.repo.Head(); len(head.Holders)+len(head.Queue) > 0 {
-		return ErrInUse
-	}
-	return nil
 }
 
 // sweep deletes the condemned packs that are still there and were condemned at
