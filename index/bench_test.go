@@ -3,6 +3,7 @@ package index
 import (
 	"encoding/binary"
 	"flag"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -20,7 +21,7 @@ import (
 )
 
 // benchChunks is the size of the index that is measured: 10 M chunks
-// (-index.chunks=10000000) are 450 MB in a temporary directory.
+// (-index.chunks=10000000) are 600 MB in a temporary directory.
 var benchChunks = flag.Int("index.chunks", 1<<18, "chunks in the index that is measured")
 
 // benchPack is how many chunks a pack has: 16 MiB of the usual size.
@@ -53,7 +54,8 @@ func benchHeader(n uint64) (Pack, *pack.Header) {
 	return Pack{ID: benchID(unknown<<1 + n), Kind: objects.Data, Len: 16 << 20, HeaderLen: 4096}, h
 }
 
-// BenchmarkIndex measures an index of -index.chunks chunks.
+// BenchmarkIndex measures an index of -index.chunks chunks, with random IDs. ID
+// is what the others spend on making one.
 func BenchmarkIndex(b *testing.B) {
 	dir := b.TempDir()
 	chunks := benchBuild(b, dir)
@@ -67,45 +69,93 @@ func BenchmarkIndex(b *testing.B) {
 		}
 	})
 	x := mustOpen(b, dir, defaults())
-	numbers := func(first, n uint64) func() objects.ID {
-		var at atomic.Uint64
-		return func() objects.ID { return benchID(first + at.Add(0x9e3779b97f4a7c15)%n) }
-	}
-	each := func(name string, next func() objects.ID, want bool, call func(objects.ID) (bool, error)) {
-		b.Run(name, func(b *testing.B) {
-			before := cpuTime(b)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if got, err := call(next()); got != want || err != nil {
-						b.Error(got, want, err)
-					}
-				}
-			})
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
-			b.ReportMetric(anonMB(), "anon-MB")
-		})
-	}
-	lookup := func(id objects.ID) (bool, error) {
-		_, ok, err := x.Lookup(id)
+	lookup := func(id *objects.ID) (bool, error) {
+		_, ok, err := x.Lookup(*id)
 		return ok, err
 	}
-	claim := func(id objects.ID) (bool, error) { return x.Claim(id), nil }
-	each("Cold", numbers(0, chunks), true, x.Has) // pages are mapped and verified
+	has := func(id *objects.ID) (bool, error) { return x.Has(*id) }
+	claim := func(id *objects.ID) (bool, error) { return x.Claim(*id), nil }
+	first := func(id *objects.ID) (bool, error) { return *id == objects.ID{}, nil }
+	known, strange := numbers{n: chunks}, numbers{first: unknown, n: 1 << 30}
+	known.parallel(b, "Cold", true, has) // pages are mapped and verified
 	touch(b, x)
-	each("LookupHit", numbers(0, chunks), true, lookup)
-	each("LookupMiss", numbers(unknown, 1<<30), false, lookup)
-	each("HasHit", numbers(0, chunks), true, x.Has)
-	each("ClaimKnown", numbers(0, chunks), false, claim)
-	var fresh atomic.Uint64
-	each("ClaimNew", func() objects.ID { return benchID(2*unknown + fresh.Add(1)) }, true, claim)
+	known.measure(b, "ID", false, first)
+	known.measure(b, "LookupHit", true, lookup)
+	strange.measure(b, "LookupMiss", false, lookup)
+	known.measure(b, "HasHit", true, has)
+	known.measure(b, "ClaimKnown", false, claim)
+	marks, err := x.NewMarks()
+	if err != nil {
+		b.Fatal(err)
+	}
+	known.measure(b, "Mark", true, func(id *objects.ID) (bool, error) {
+		_, known, err := marks.Mark(*id)
+		return known, err
+	})
+	fresh := numbers{first: 2 * unknown, n: math.MaxInt64}
+	fresh.measure(b, "ClaimNew", true, claim)
 	b.Logf("%d runs", len(x.runs))
+}
+
+// numbers are those of the IDs of one benchmark.
+type numbers struct {
+	first, n uint64
+	users    atomic.Uint64
+}
+
+// next returns random IDs of the numbers, other ones than for any other caller.
+func (r *numbers) next() func(*objects.ID) {
+	at := r.users.Add(1) << 40
+	return func(id *objects.ID) {
+		at++
+		z := at * 0x9e3779b97f4a7c15
+		*id = benchID(r.first + (z^z>>29)%r.n)
+	}
+}
+
+// measure calls call with random IDs, by one and by all processors.
+func (r *numbers) measure(b *testing.B, name string, want bool, call func(*objects.ID) (bool, error)) {
+	b.Run(name, func(b *testing.B) {
+		next, before := r.next(), cpuTime(b)
+		var id objects.ID
+		for range b.N {
+			next(&id)
+			if got, err := call(&id); got != want || err != nil {
+				b.Fatal(got, want, err)
+			}
+		}
+		report(b, before)
+	})
+	r.parallel(b, name+"Parallel", want, call)
+}
+
+func (r *numbers) parallel(b *testing.B, name string, want bool, call func(*objects.ID) (bool, error)) {
+	b.Run(name, func(b *testing.B) {
+		before := cpuTime(b)
+		b.RunParallel(func(pb *testing.PB) {
+			next := r.next()
+			var id objects.ID
+			for pb.Next() {
+				next(&id)
+				if got, err := call(&id); got != want || err != nil {
+					b.Error(got, want, err)
+				}
+			}
+		})
+		report(b, before)
+	})
+}
+
+func report(b *testing.B, before time.Duration) {
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(anonMB(), "anon-MB")
 }
 
 // touch makes the benchmarks behind it measure a warm cache.
 func touch(b *testing.B, x *Index) {
 	b.Helper()
 	for _, r := range x.runs {
-		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.chunks, r.layout.fan, r.layout.filter} {
+		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.guide, r.layout.chunks} {
 			for i := uint32(0); i < t.rows; i += t.perPage {
 				if _, err := r.row(&t, i); err != nil {
 					b.Fatal(err)

@@ -48,7 +48,7 @@ func (x *Index) Drop(packs ...objects.ID) {
 	// The chunks go from memory at once, the pack's row when the draft becomes
 	// a run.
 	x.added -= x.recent.remove(func(c chunkRow) bool {
-		_, is := gone[x.draft.frames[c.frame].pack]
+		_, is := gone[c.pack]
 		return is
 	})
 }
@@ -130,8 +130,8 @@ func (r *run) lookupUpTo(most doubt, id *objects.ID, doubts map[objects.ID]doubt
 		if c.id != *id {
 			return false, nil
 		}
-		if *p, err = placeOf(r, c); err != nil {
-			return false, r.rotten()
+		if err := r.place(&c, p); err != nil {
+			return false, err
 		}
 		if doubts[p.Pack] <= most {
 			return true, nil

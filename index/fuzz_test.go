@@ -71,7 +71,9 @@ func useRun(p []byte, salt uint64, ids map[objects.ID]Place) {
 	}
 	for id := range ids {
 		var at Place
-		_, _ = r.lookup(&id, &at)
+		if l, err := r.line(&id); err == nil {
+			_, _, _ = r.lookup(l, &id, &at)
+		}
 	}
 	_, _ = r.packsAfter(nil)
 	_, _ = writeRun(discard{}, repository, 1, []source{r}, nil)
@@ -79,5 +81,4 @@ func useRun(p []byte, salt uint64, ids map[objects.ID]Place) {
 
 type discard struct{}
 
-func (discard) Write(p []byte) (int, error)            { return len(p), nil }
 func (discard) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }

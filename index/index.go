@@ -26,9 +26,8 @@ func defaults() limits { return limits{recent: 128 << 10, committed: 4, pending:
 // not after Close.
 //
 // Memory does not grow with the number of chunks, except for a bit for every
-// 4 KiB of run, and while runs are merged 16 bytes for every pack and a byte and
-// a half for every chunk. The rest is mapped files, which the kernel can take
-// back.
+// 4 KiB of run, and while runs are merged 16 bytes for every pack. The rest is
+// mapped files, which the kernel can take back.
 type Index struct {
 	folder *folder
 	found  Found
@@ -163,34 +162,6 @@ func (x *Index) Has(id objects.ID) (bool, error) {
 	return false, err
 }
 
-// inRuns needs mu.
-func (x *Index) inRuns(id *objects.ID) (found bool, err error) {
-	if len(x.doubts) > 0 {
-		var p Place
-		return x.inRunsUpTo(trusted, id, &p)
-	}
-	return x.search(id, nil)
-}
-
-// search looks for chunk id in the runs, and fills in p, unless it is nil. It
-// needs mu.
-func (x *Index) search(id *objects.ID, p *Place) (found bool, err error) {
-	likely := x.holding(id)
-	for i, r := range x.runs {
-		if !likely.has(i) {
-			continue
-		}
-		found, e := r.lookup(id, p)
-		if found {
-			return true, nil
-		}
-		if e != nil {
-			err = e // another run may have it
-		}
-	}
-	return false, err
-}
-
 // Claim reports whether the caller is to store chunk id: true for exactly one
 // caller if no pack has the chunk. The claim lasts until a pack with the chunk
 // is added, or Discard. A chunk whose page is rotten counts as unknown: it is
@@ -274,11 +245,11 @@ func (x *Index) knows(id objects.ID) bool {
 
 // insert needs mu.
 func (x *Index) insert(p Pack, h *pack.Header) {
-	first := x.draft.add(p, h)
+	number, first := x.draft.add(p, h)
 	for i, f := range h.Frames {
 		off := uint32(0)
 		for _, c := range h.FrameChunks(f) {
-			x.recent.add(chunkRow{id: c.ID, frame: first + uint32(i), off: off, len: c.Len})
+			x.recent.add(chunkRow{id: c.ID, frame: first + uint32(i), pack: number, off: off, len: c.Len})
 			off += c.Len
 		}
 		x.added += int(f.Count)

@@ -3,7 +3,6 @@ package index
 import (
 	"encoding/binary"
 	"math"
-	"math/bits"
 
 	"github.com/zeebo/xxh3"
 
@@ -15,33 +14,31 @@ import (
 // A run is a file of pages. The last eight bytes of every page are the XXH3 of
 // the bytes before them, seeded with the run's salt plus the page's number, so
 // that a page of another run, or of another place in this one, is as wrong as a
-// rotten one. Page 0 is the header; six tables follow, each beginning on a new
+// rotten one. Page 0 is the header; five tables follow, each beginning on a new
 // page, of rows that do not cross pages:
 //
-//	packs    by rising ID
-//	keys     those of one pack lie together, in its order
-//	frames   likewise
+//	packs    by rising ID, each with its first key
+//	keys     the other keys; those of one pack lie together, in its order
+//	frames   those of one pack lie together, in its order
+//	guide    where among the chunks an ID is (guide.go)
 //	chunks   by rising ID; a chunk that is in several packs has several rows
-//	fan-out  2^bits+1 row numbers: chunks whose ID begins with the bits b are
-//	         rows fan[b] to fan[b+1] of the chunks
-//	filter   blocks of bits that tell which chunks are not there (filter.go)
+//
+// A chunk names both its frame and its pack, and the pack has the key that its
+// frames mostly have: frame, pack and key are read at the same time, not one
+// after another.
 //
 // Integers are little-endian; what is not named is zero.
 const (
 	runMagic   = "cairnidx"
-	runVersion = 2
+	runVersion = 3
 
 	pageSize = 4096
 	pageBody = pageSize - 8 // before the checksum
 
-	packSize  = 60  // ID [32], kind, length, header length, first key, keys, first frame, frames: u32 each
+	packSize  = 180 // ID [32], kind, length, header length, first other key, keys, first frame, frames: u32 each, first key [120]
 	keySize   = 120 // AEAD u32, epoch u32, commitment [32], wrapped [80]
-	frameSize = 28  // pack, key, number, compression, offset, stored, raw: u32 each
-	chunkSize = 44  // ID [32], frame, offset, length: u32 each
-	fanSize   = 4   // row u32
-
-	maxFanBits     = 20
-	chunksToBucket = 8 // wanted in the mean, below 2^maxFanBits buckets
+	frameSize = 24  // key (in its pack), number, compression, offset, stored, raw: u32 each
+	chunkSize = 48  // ID [32], frame, pack, offset, length: u32 each
 )
 
 // sum returns the checksum of a page.
@@ -66,15 +63,13 @@ type counts struct {
 
 // header is what page 0 of a run says:
 //
-//	0 magic [8] · 8 version u16 · 10 fan-out bits u8 · 12 packs u32 ·
-//	16 repository [16] · 32 salt u64 · 40 keys u32 · 44 frames u32 · 48 chunks u32 ·
-//	52 blocks of the filter u32
+//	0 magic [8] · 8 version u16 · 12 packs u32 · 16 repository [16] · 32 salt u64 ·
+//	40 keys u32 · 44 frames u32 · 48 chunks u32 · 52 lines of the guide u32
 type header struct {
 	repository objects.RepositoryID
 	salt       uint64
-	fanBits    uint8
 	counts     counts
-	filter     uint32 // blocks
+	guide      uint32 // lines
 }
 
 // encode writes h into a zeroed page and seals it.
@@ -82,14 +77,13 @@ func (h header) encode(page []byte) {
 	le := binary.LittleEndian
 	copy(page, runMagic)
 	le.PutUint16(page[8:], runVersion)
-	page[10] = h.fanBits
 	le.PutUint32(page[12:], h.counts.packs)
 	copy(page[16:32], h.repository[:])
 	le.PutUint64(page[32:], h.salt)
 	le.PutUint32(page[40:], h.counts.keys)
 	le.PutUint32(page[44:], h.counts.frames)
 	le.PutUint32(page[48:], h.counts.chunks)
-	le.PutUint32(page[52:], h.filter)
+	le.PutUint32(page[52:], h.guide)
 	seal(page, h.salt, 0)
 }
 
@@ -102,18 +96,17 @@ func decodeHeader(page []byte) (header, bool) {
 	h := header{
 		repository: objects.RepositoryID(page[16:32]),
 		salt:       le.Uint64(page[32:]),
-		fanBits:    page[10],
 		counts: counts{
 			packs:  le.Uint32(page[12:]),
 			keys:   le.Uint32(page[40:]),
 			frames: le.Uint32(page[44:]),
 			chunks: le.Uint32(page[48:]),
 		},
-		filter: le.Uint32(page[52:]),
+		guide: le.Uint32(page[52:]),
 	}
 	var again [pageSize]byte
 	h.encode(again[:])
-	return h, h.fanBits <= maxFanBits && h.filter > 0 && [pageSize]byte(page) == again
+	return h, h.guide > 0 && [pageSize]byte(page) == again
 }
 
 // table is where the rows of one kind lie.
@@ -136,7 +129,7 @@ func (t table) end() uint64 {
 
 // layout is where the tables of a run lie.
 type layout struct {
-	packs, keys, frames, chunks, fan, filter table
+	packs, keys, frames, guide, chunks table
 }
 
 // layout follows from the counts alone.
@@ -151,30 +144,13 @@ func (h header) layout() layout {
 		packs:  next(packSize, h.counts.packs),
 		keys:   next(keySize, h.counts.keys),
 		frames: next(frameSize, h.counts.frames),
+		guide:  next(guideSize, h.guide),
 		chunks: next(chunkSize, h.counts.chunks),
-		fan:    next(fanSize, 1<<h.fanBits+1),
-		filter: next(filterSize, h.filter),
 	}
 }
 
 // size returns the length of the file in bytes.
-func (l layout) size() uint64 { return l.filter.end() * pageSize }
-
-// fanBits returns the number of leading bits of an ID that the fan-out of a
-// run of n chunks tells apart.
-func fanBits(n uint32) uint8 {
-	return uint8(min(bits.Len32(n/chunksToBucket), maxFanBits))
-}
-
-// bucket returns the leading bits of id.
-func bucket(id *objects.ID, fanBits uint8) uint32 {
-	return uint32(uint64(binary.BigEndian.Uint32(id[:4])) >> (32 - fanBits))
-}
-
-// within returns the 32 bits of id behind those that choose its bucket.
-func within(id *objects.ID, fanBits uint8) uint32 {
-	return uint32(binary.BigEndian.Uint64(id[:8]) << fanBits >> 32)
-}
+func (l layout) size() uint64 { return l.chunks.end() * pageSize }
 
 // packRow is a row of the table of packs.
 type packRow struct {
@@ -182,21 +158,27 @@ type packRow struct {
 	kind       objects.Kind
 	length     uint32
 	headerLen  uint32
-	firstKey   uint32
-	keys       uint32
+	firstKey   uint32 // row of the second of its keys
+	keys       uint32 // all of them
 	firstFrame uint32
 	frames     uint32
+	key        pack.Key // the first, if there is one
 }
+
+// others returns how many keys the pack has beside the first.
+func (p *packRow) others() uint32 { return max(p.keys, 1) - 1 }
 
 func (p *packRow) encode(b []byte) {
 	copy(b, p.id[:])
 	putU32s(b[32:], uint32(p.kind), p.length, p.headerLen, p.firstKey, p.keys, p.firstFrame, p.frames)
+	encodeKey(b[60:], &p.key)
 }
 
 func decodePack(b []byte) packRow {
 	return packRow{
 		id: objects.ID(b[:32]), kind: objects.Kind(u32(b, 32)), length: u32(b, 36), headerLen: u32(b, 40),
 		firstKey: u32(b, 44), keys: u32(b, 48), firstFrame: u32(b, 52), frames: u32(b, 56),
+		key: decodeKey(b[60:]),
 	}
 }
 
@@ -219,7 +201,7 @@ func decodeKey(b []byte) pack.Key {
 
 // frameRow is a row of the table of frames.
 type frameRow struct {
-	pack, key   uint32 // rows of their tables
+	key         uint32 // in the pack
 	number      uint32
 	compression pack.Compression
 	off         uint32 // from the start of the pack
@@ -227,13 +209,13 @@ type frameRow struct {
 }
 
 func (f *frameRow) encode(b []byte) {
-	putU32s(b, f.pack, f.key, f.number, uint32(f.compression), f.off, f.stored, f.raw)
+	putU32s(b, f.key, f.number, uint32(f.compression), f.off, f.stored, f.raw)
 }
 
 func decodeFrame(b []byte) frameRow {
 	return frameRow{
-		pack: u32(b, 0), key: u32(b, 4), number: u32(b, 8), compression: pack.Compression(b[12]),
-		off: u32(b, 16), stored: u32(b, 20), raw: u32(b, 24),
+		key: u32(b, 0), number: u32(b, 4), compression: pack.Compression(b[8]),
+		off: u32(b, 12), stored: u32(b, 16), raw: u32(b, 20),
 	}
 }
 
@@ -244,16 +226,17 @@ const claimed = math.MaxUint32
 type chunkRow struct {
 	id       objects.ID
 	frame    uint32 // a row of its table, or claimed (in memory only)
+	pack     uint32 // a row of its table
 	off, len uint32 // in the frame's plaintext
 }
 
 func (c *chunkRow) encode(b []byte) {
 	copy(b, c.id[:])
-	putU32s(b[32:], c.frame, c.off, c.len)
+	putU32s(b[32:], c.frame, c.pack, c.off, c.len)
 }
 
 func decodeChunk(b []byte) chunkRow {
-	return chunkRow{id: objects.ID(b[:32]), frame: u32(b, 32), off: u32(b, 36), len: u32(b, 40)}
+	return chunkRow{id: objects.ID(b[:32]), frame: u32(b, 32), pack: u32(b, 36), off: u32(b, 40), len: u32(b, 44)}
 }
 
 func u32(b []byte, off int) uint32 { return binary.LittleEndian.Uint32(b[off:]) }

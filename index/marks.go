@@ -95,25 +95,37 @@ func (m *Marks) use(f func() error) error {
 // Weigh, the packs of a fresh one are remembered as revived.
 func (m *Marks) Mark(id objects.ID) (fresh, known bool, err error) {
 	err = m.use(func() error {
-		var failed error
-		for i, r := range m.runs {
-			row, ok, err := r.find(&id)
-			if err != nil {
-				failed = err // another run may have it
-			}
-			if !ok {
-				continue
-			}
-			known = true
-			fresh = m.set(m.first[i] + uint64(row))
-			if fresh && m.weighed.Load() {
-				return m.revive(&id)
-			}
-			return nil
+		at, ok, err := m.find(&id)
+		if !ok {
+			return err
 		}
-		return failed
+		known = true
+		fresh = m.set(m.first[at.source] + uint64(at.row))
+		if fresh && m.weighed.Load() {
+			return m.revive(&id)
+		}
+		return nil
 	})
 	return fresh, known, err
+}
+
+// find returns where the chunk is. It needs the index's mu.
+func (m *Marks) find(id *objects.ID) (at sourceRow, ok bool, err error) {
+	at, ok, whole := searchRuns(m.runs, id, nil)
+	if ok || whole {
+		return at, ok, nil
+	}
+	// One of the runs is damaged: another one may have it.
+	for i, r := range m.runs {
+		row, ok, e := r.find(id)
+		if ok {
+			return sourceRow{uint32(i), row}, true, nil
+		}
+		if e != nil {
+			err = e
+		}
+	}
+	return at, false, err
 }
 
 // set marks chunk n and reports whether it was not marked.
@@ -185,16 +197,12 @@ func (m *Marks) rowsOf(list []markedRow, n int, r *run, id *objects.ID) (rows []
 	return list, nil
 }
 
-// row numbers a chunk's row and its pack. The caller catches faults.
+// row numbers a chunk's row and its pack.
 func (m *Marks) row(at sourceRow, c chunkRow) (markedRow, error) {
-	f, err := m.runs[at.source].frame(c.frame)
-	if err != nil {
-		return markedRow{}, err
-	}
-	if f.pack >= m.runs[at.source].header.counts.packs {
+	if c.pack >= m.runs[at.source].header.counts.packs {
 		return markedRow{}, m.runs[at.source].rotten()
 	}
-	return markedRow{m.first[at.source] + uint64(at.row), m.packs[at.source] + f.pack, c.len}, nil
+	return markedRow{m.first[at.source] + uint64(at.row), m.packs[at.source] + c.pack, c.len}, nil
 }
 
 // Weigh adds up, for every pack, what the marks so far say. Of a wanted chunk
@@ -348,8 +356,7 @@ func (m *Marks) Keeper(id objects.ID) (p Place, err error) {
 		if err != nil {
 			return err
 		}
-		p, err = placeOf(r, c)
-		return err
+		return r.place(&c, &p)
 	})
 	return p, err
 }

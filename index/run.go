@@ -119,98 +119,75 @@ func (r *run) rotten() error {
 
 // row returns the bytes of row i of t, whose page is verified at its first use.
 func (r *run) row(t *table, i uint32) ([]byte, error) {
+	return r.rowAt(t, i, i/t.perPage, i%t.perPage*t.size)
+}
+
+// rowAt is row where the caller has reckoned the page in the table and the
+// offset in that: it does so without a division if it knows the size.
+func (r *run) rowAt(t *table, i, page, off uint32) ([]byte, error) {
 	if i >= t.rows {
 		return nil, r.rotten()
 	}
-	n, off := t.place(i)
-	at := n * pageSize
+	n := t.page + uint64(page)
 	if r.seen[n/32].Load()&(1<<(n%32)) == 0 {
-		if !sealed(r.data[at:at+pageSize], r.header.salt, n) {
-			return nil, r.rotten()
+		if err := r.verify(n); err != nil {
+			return nil, err
 		}
-		r.seen[n/32].Or(1 << (n % 32))
 	}
-	at += uint64(off)
+	at := n*pageSize + uint64(off)
 	return r.data[at : at+uint64(t.size)], nil
+}
+
+// verify compares the checksum of a page.
+func (r *run) verify(n uint64) error {
+	if !sealed(r.data[n*pageSize:(n+1)*pageSize], r.header.salt, n) {
+		return r.rotten()
+	}
+	r.seen[n/32].Or(1 << (n % 32))
+	return nil
 }
 
 // find returns a row of chunk id.
 func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	defer r.caught(debug.SetPanicOnFault(true), &err)
-	if !r.mayHold(id) {
-		return 0, false, nil
+	l, err := r.line(id)
+	if err != nil || !l.mayHave(id) {
+		return 0, false, err
 	}
-	return r.search(id)
+	return r.search(l, id)
 }
 
-// search is find for an id that may well be there. It does not catch faults.
-func (r *run) search(id *objects.ID) (i uint32, ok bool, err error) {
-	lo, hi, err := r.bucket(bucket(id, r.header.fanBits))
+// lookup returns a row of chunk id, whose line is l, and sets p to its place,
+// unless p is nil. It does not catch faults.
+func (r *run) lookup(l *line, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
+	row, ok, err = r.search(l, id)
+	if !ok || err != nil || p == nil {
+		return row, ok, err
+	}
+	c, err := r.chunk(row)
 	if err != nil {
 		return 0, false, err
 	}
-	// IDs are spread evenly: the row is mostly where it would be if they were
-	// spread exactly so, or next to there, on the same lines of memory.
-	mid := lo + uint32(uint64(hi-lo)*uint64(within(id, r.header.fanBits))>>32)
-	for tries := uint32(0); lo < hi; tries++ {
-		b, err := r.row(&r.layout.chunks, mid)
-		if err != nil {
-			return 0, false, err
-		}
-		less := false
-		switch bytes.Compare(b[:len(id)], id[:]) {
-		case 0:
-			return mid, true, nil
-		case -1:
-			lo, less = mid+1, true
-		default:
-			hi = mid
-		}
-		switch {
-		case tries >= nearTries:
-			mid = lo + (hi-lo)/2
-		case less:
-			mid = min(lo+tries, max(hi, 1)-1)
-		default:
-			mid = max(hi-min(hi, 1+tries), lo)
-		}
-	}
-	return 0, false, nil
+	err = r.place(&c, p)
+	return row, err == nil, err
 }
 
-// nearTries is how many rows beside the first guess are looked at before the
-// rest of a bucket is halved.
-const nearTries = 4
-
-// bucket returns the range of chunks whose ID begins with b.
-func (r *run) bucket(b uint32) (lo, hi uint32, err error) {
-	first, err := r.row(&r.layout.fan, b)
+// place sets p to the place of a chunk. It does not catch faults.
+func (r *run) place(c *chunkRow, p *Place) error {
+	// Neither row is used before both are asked for.
+	frame, err := r.frameBytes(c.frame)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	next, err := r.row(&r.layout.fan, b+1)
+	in, err := r.packBytes(c.pack)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
-	return u32(first, 0), u32(next, 0), nil
-}
-
-// lookup returns a place of chunk id, which may well be there; p nil: only
-// whether there is one.
-func (r *run) lookup(id *objects.ID, p *Place) (ok bool, err error) {
-	defer r.caught(debug.SetPanicOnFault(true), &err)
-	i, found, err := r.search(id)
-	if !found || err != nil || p == nil {
-		return found && err == nil, err
+	frameRow, packRow := decodeFrame(frame), decodePack(in)
+	if err := p.set(c, &frameRow, &packRow, r); err != nil {
+		return r.rotten()
 	}
-	c, err := r.chunk(i)
-	if err != nil {
-		return false, err
-	}
-	if *p, err = placeOf(r, c); err != nil {
-		return false, r.rotten()
-	}
-	return true, nil
+	return nil
 }
 
 // findPack reports whether the run holds the pack, and the row of it or of
@@ -238,11 +215,16 @@ func (r *run) findPack(id objects.ID) (i uint32, ok bool, err error) {
 func (r *run) counts() counts { return r.header.counts }
 
 func (r *run) pack(i uint32) (packRow, error) {
-	b, err := r.row(&r.layout.packs, i)
+	b, err := r.packBytes(i)
 	if err != nil {
 		return packRow{}, err
 	}
 	return decodePack(b), nil
+}
+
+func (r *run) packBytes(i uint32) ([]byte, error) {
+	const perPage = pageBody / packSize
+	return r.rowAt(&r.layout.packs, i, i/perPage, i%perPage*packSize)
 }
 
 func (r *run) key(i uint32) (pack.Key, error) {
@@ -254,17 +236,27 @@ func (r *run) key(i uint32) (pack.Key, error) {
 }
 
 func (r *run) frame(i uint32) (frameRow, error) {
-	b, err := r.row(&r.layout.frames, i)
+	b, err := r.frameBytes(i)
 	if err != nil {
 		return frameRow{}, err
 	}
 	return decodeFrame(b), nil
 }
 
+func (r *run) frameBytes(i uint32) ([]byte, error) {
+	const perPage = pageBody / frameSize
+	return r.rowAt(&r.layout.frames, i, i/perPage, i%perPage*frameSize)
+}
+
 func (r *run) chunk(i uint32) (chunkRow, error) {
-	b, err := r.row(&r.layout.chunks, i)
+	b, err := r.chunkBytes(i)
 	if err != nil {
 		return chunkRow{}, err
 	}
 	return decodeChunk(b), nil
+}
+
+func (r *run) chunkBytes(i uint32) ([]byte, error) {
+	const perPage = pageBody / chunkSize
+	return r.rowAt(&r.layout.chunks, i, i/perPage, i%perPage*chunkSize)
 }

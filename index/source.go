@@ -12,42 +12,34 @@ import (
 // one. Packs rise by ID and so do chunks; a row that is not there is
 // ErrDamaged.
 type source interface {
+	keys
 	counts() counts
 	pack(i uint32) (packRow, error)
-	key(i uint32) (pack.Key, error)
 	frame(i uint32) (frameRow, error)
 	chunk(i uint32) (chunkRow, error)
 }
 
-// placeOf follows a chunk's row to its frame, key and pack.
-func placeOf(s source, c chunkRow) (Place, error) {
-	f, err := s.frame(c.frame)
-	if err != nil {
-		return Place{}, err
-	}
-	p, err := s.pack(f.pack)
-	if err != nil {
-		return Place{}, err
-	}
-	k, err := s.key(f.key)
-	if err != nil {
-		return Place{}, err
-	}
-	return place(c, &f, &p, k), nil
+// keys are the other keys of packs.
+type keys interface {
+	key(i uint32) (pack.Key, error)
 }
 
-func place(c chunkRow, f *frameRow, p *packRow, k pack.Key) Place {
-	return Place{
-		Pack: p.id,
-		Kind: p.kind,
-		Key:  k,
-		Frame: pack.Frame{
-			Key: f.key - p.firstKey, Number: f.number, Compression: f.compression,
-			Off: f.off, Stored: f.stored, Raw: f.raw,
-		},
-		Off: c.off,
-		Len: c.len,
+// set makes p what a chunk's row and the rows that it leads to say, which are of
+// the same source as the keys.
+func (p *Place) set(c *chunkRow, f *frameRow, in *packRow, from keys) (err error) {
+	if c.frame-in.firstFrame >= in.frames || f.key >= in.keys {
+		return ErrDamaged
 	}
+	p.Pack, p.Kind, p.Key = in.id, in.kind, in.key
+	p.Frame = pack.Frame{
+		Key: f.key, Number: f.number, Compression: f.compression,
+		Off: f.off, Stored: f.stored, Raw: f.raw,
+	}
+	p.Off, p.Len = c.off, c.len
+	if f.key > 0 {
+		p.Key, err = from.key(in.firstKey + f.key - 1)
+	}
+	return err
 }
 
 // draft holds the packs that were added since the last run, in the order of
@@ -59,32 +51,39 @@ type draft struct {
 	known  map[objects.ID]uint32 // the rows of packs, by ID
 }
 
-// add appends pack p and returns the number of its first frame.
-func (d *draft) add(p Pack, h *pack.Header) (firstFrame uint32) {
+// add appends pack p and returns its row, and that of its first frame.
+func (d *draft) add(p Pack, h *pack.Header) (number, firstFrame uint32) {
 	row := packRow{
 		id: p.ID, kind: p.Kind, length: uint32(p.Len), headerLen: p.HeaderLen,
 		firstKey: uint32(len(d.keys)), keys: uint32(len(h.Keys)),
 		firstFrame: uint32(len(d.frames)), frames: uint32(len(h.Frames)),
 	}
+	if len(h.Keys) > 0 {
+		row.key = h.Keys[0]
+		d.keys = append(d.keys, h.Keys[1:]...)
+	}
+	number = uint32(len(d.packs))
 	for _, f := range h.Frames {
 		d.frames = append(d.frames, frameRow{
-			pack: uint32(len(d.packs)), key: row.firstKey + f.Key, number: f.Number,
-			compression: f.Compression, off: f.Off, stored: f.Stored, raw: f.Raw,
+			key: f.Key, number: f.Number, compression: f.Compression,
+			off: f.Off, stored: f.Stored, raw: f.Raw,
 		})
 	}
-	d.keys = append(d.keys, h.Keys...)
 	d.packs = append(d.packs, row)
 	if d.known == nil {
 		d.known = make(map[objects.ID]uint32)
 	}
-	d.known[p.ID] = uint32(len(d.packs) - 1)
-	return row.firstFrame
+	d.known[p.ID] = number
+	return number, row.firstFrame
 }
 
+func (d *draft) key(i uint32) (pack.Key, error)   { return d.keys[i], nil }
+func (d *draft) frame(i uint32) (frameRow, error) { return d.frames[i], nil }
+
 // place returns the place of a chunk of the recent table.
-func (d *draft) place(c chunkRow) Place {
-	f := &d.frames[c.frame]
-	return place(c, f, &d.packs[f.pack], d.keys[f.key])
+func (d *draft) place(c chunkRow) (p Place) {
+	_ = p.set(&c, &d.frames[c.frame], &d.packs[c.pack], d) // they were added together
+	return p
 }
 
 // sorted is a draft as a source.
@@ -120,12 +119,10 @@ func (s *sorted) counts() counts {
 	}
 }
 
-func (s *sorted) pack(i uint32) (packRow, error)   { return s.packs[s.order[i]], nil }
-func (s *sorted) key(i uint32) (pack.Key, error)   { return s.keys[i], nil }
-func (s *sorted) chunk(i uint32) (chunkRow, error) { return s.chunks[i], nil }
+func (s *sorted) pack(i uint32) (packRow, error) { return s.packs[s.order[i]], nil }
 
-func (s *sorted) frame(i uint32) (frameRow, error) {
-	f := s.frames[i]
-	f.pack = s.rank[f.pack]
-	return f, nil
+func (s *sorted) chunk(i uint32) (chunkRow, error) {
+	c := s.chunks[i]
+	c.pack = s.rank[c.pack]
+	return c, nil
 }

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -15,11 +14,16 @@ import (
 // errTooMany says that the chunks do not fit in one run.
 var errTooMany = errors.New("more chunks than an index run can number")
 
-// paper writes the pages of a run one after another.
+// stretch is how many pages are written at a time.
+const stretch = 256 << 10 / pageSize
+
+// paper writes pages of a run one after another. It needs the memory of a
+// stretch.
 type paper struct {
-	out    *bufio.Writer
+	file   io.WriterAt
 	salt   uint64
 	number uint64 // of the page being filled
+	done   []byte // the pages before it that are not written yet
 	page   [pageSize]byte
 	used   int
 }
@@ -43,23 +47,41 @@ func (p *paper) flush() error {
 		return nil
 	}
 	seal(p.page[:], p.salt, p.number)
-	if _, err := p.out.Write(p.page[:]); err != nil {
-		return err
-	}
+	p.done = append(p.done, p.page[:]...)
 	clear(p.page[:])
 	p.number, p.used = p.number+1, 0
-	return nil
+	if p.number%stretch > 0 {
+		return nil
+	}
+	return p.write()
+}
+
+// end is flush for the last table before a gap.
+func (p *paper) end() error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	return p.write()
+}
+
+// write writes the pages that are done.
+func (p *paper) write() error {
+	_, err := p.file.WriteAt(p.done, int64(p.number)*pageSize-int64(len(p.done)))
+	p.done = p.done[:0]
+	return err
 }
 
 // fate is what becomes of a source's pack.
 type fate struct {
-	kept  bool
+	pack  uint32 // its row in the new run, or gone
 	shift uint32 // to add to the numbers of its frames, modulo 2^32
 }
 
+// gone is the fate of packs that do not go into the new run.
+const gone = math.MaxUint32
+
 // merger makes one run of several sources. Beside the pages of mapped runs it
-// needs 16 bytes of memory for each pack, and the fan-out and the filter, which
-// has a byte and a half for each chunk.
+// needs 16 bytes of memory for each pack.
 type merger struct {
 	paper   paper
 	sources []source
@@ -67,8 +89,6 @@ type merger struct {
 	fates   [][]fate    // of every source
 	order   []sourceRow // the kept packs, by rising ID
 	header  header
-	fan     []uint32
-	filter  []byte
 }
 
 // sourceRow is a row of one of the sources.
@@ -76,16 +96,10 @@ type sourceRow struct {
 	source, row uint32
 }
 
-// sheet is an empty file.
-type sheet interface {
-	io.Writer
-	io.WriterAt
-}
-
 // writeRun writes what the sources hold, without the dead packs and their
 // chunks, to f. It returns how much that is. ErrDamaged: one of
 // the sources is.
-func writeRun(f sheet, repo objects.RepositoryID, salt uint64, sources []source, dead map[objects.ID]struct{}) (c counts, err error) {
+func writeRun(f io.WriterAt, repo objects.RepositoryID, salt uint64, sources []source, dead map[objects.ID]struct{}) (c counts, err error) {
 	// A fault in one of the sources' mappings; nobody knows in which.
 	defer func(before bool) {
 		debug.SetPanicOnFault(before)
@@ -98,18 +112,18 @@ func writeRun(f sheet, repo objects.RepositoryID, salt uint64, sources []source,
 
 	m := &merger{sources: sources, dead: dead}
 	m.header = header{repository: repo, salt: salt}
-	m.paper = paper{out: bufio.NewWriterSize(f, 1<<18), salt: salt}
+	m.paper = paper{file: f, salt: salt, number: 1} // page 0 is left for the header
 	if err := m.write(f); err != nil {
 		return counts{}, err
 	}
 	return m.header.counts, nil
 }
 
-func (m *merger) write(f sheet) error {
-	if err := m.begin(); err != nil {
+func (m *merger) write(f io.WriterAt) error {
+	if err := m.sizeGuide(); err != nil {
 		return err
 	}
-	for _, table := range []func() error{m.packs, m.keys, m.frames, m.chunks, m.fanOut, m.filterOut} {
+	for _, table := range []func() error{m.packs, m.keys, m.frames} {
 		if err := table(); err != nil {
 			return err
 		}
@@ -117,7 +131,7 @@ func (m *merger) write(f sheet) error {
 			return err
 		}
 	}
-	if err := m.paper.out.Flush(); err != nil {
+	if err := m.chunks(f); err != nil {
 		return err
 	}
 	// The header comes last: until then the file is no run.
@@ -127,8 +141,9 @@ func (m *merger) write(f sheet) error {
 	return err
 }
 
-// begin leaves room for the header and sizes fan-out and filter.
-func (m *merger) begin() error {
+// sizeGuide takes all chunks that there are: how many of them are dead nobody
+// knows yet.
+func (m *merger) sizeGuide() error {
 	var total uint64
 	for _, s := range m.sources {
 		total += uint64(s.counts().chunks)
@@ -136,14 +151,8 @@ func (m *merger) begin() error {
 	if total >= math.MaxUint32 {
 		return errTooMany
 	}
-	m.header.fanBits = fanBits(uint32(total))
-	m.fan = make([]uint32, 1<<m.header.fanBits+1)
-	m.header.filter = filterRows(total)
-	m.filter = make([]byte, int(m.header.filter)*filterSize)
-	var page [pageSize]byte
-	m.paper.number = 1
-	_, err := m.paper.out.Write(page[:])
-	return err
+	m.header.guide = guideLines(total)
+	return nil
 }
 
 // packs writes the table of packs and decides their fates. Keys and frames are
@@ -151,7 +160,7 @@ func (m *merger) begin() error {
 func (m *merger) packs() error {
 	m.fates = make([][]fate, len(m.sources))
 	for i, s := range m.sources {
-		m.fates[i] = make([]fate, s.counts().packs)
+		m.fates[i] = slices.Repeat([]fate{{pack: gone}}, int(s.counts().packs))
 	}
 	var last objects.ID
 	rows := func(c counts) uint32 { return c.packs }
@@ -161,10 +170,10 @@ func (m *merger) packs() error {
 			return nil
 		}
 		last = p.id
-		m.fates[from.source][from.row] = fate{kept: true, shift: c.frames - p.firstFrame}
+		m.fates[from.source][from.row] = fate{pack: c.packs, shift: c.frames - p.firstFrame}
 		m.order = append(m.order, from)
 		p.firstKey, p.firstFrame = c.keys, c.frames
-		c.packs, c.keys, c.frames = c.packs+1, c.keys+p.keys, c.frames+p.frames
+		c.packs, c.keys, c.frames = c.packs+1, c.keys+p.others(), c.frames+p.frames
 		b, err := m.paper.row(packSize)
 		if err != nil {
 			return err
@@ -184,7 +193,7 @@ func (m *merger) keys() error {
 		if err != nil {
 			return err
 		}
-		for i := range p.keys {
+		for i := range p.others() {
 			k, err := s.key(p.firstKey + i)
 			if err != nil {
 				return err
@@ -200,8 +209,7 @@ func (m *merger) keys() error {
 }
 
 func (m *merger) frames() error {
-	var firstKey uint32
-	for n, from := range m.order {
+	for _, from := range m.order {
 		s := m.sources[from.source]
 		p, err := s.pack(from.row)
 		if err != nil {
@@ -212,67 +220,53 @@ func (m *merger) frames() error {
 			if err != nil {
 				return err
 			}
-			f.pack, f.key = uint32(n), firstKey+f.key-p.firstKey
 			b, err := m.paper.row(frameSize)
 			if err != nil {
 				return err
 			}
 			f.encode(b)
 		}
-		firstKey += p.keys
 	}
 	return nil
 }
 
-func (m *merger) chunks() error {
+// chunks writes the table of chunks and the guide, which lies before it.
+func (m *merger) chunks(f io.WriterAt) error {
+	at := m.header.layout()
+	if err := m.paper.end(); err != nil {
+		return err
+	}
+	m.paper.number = at.chunks.page
+	guide := guideWriter{
+		paper: paper{file: f, salt: m.header.salt, number: at.guide.page},
+		lines: m.header.guide,
+	}
 	rows := func(c counts) uint32 { return c.chunks }
-	return mergeRows(m.sources, rows, source.chunk, chunkID, func(from sourceRow, c chunkRow) error {
-		f, err := m.sources[from.source].frame(c.frame)
-		if err != nil {
-			return err
-		}
+	err := mergeRows(m.sources, rows, source.chunk, chunkID, func(from sourceRow, c chunkRow) error {
 		fates := m.fates[from.source]
-		if uint64(f.pack) >= uint64(len(fates)) {
+		if uint64(c.pack) >= uint64(len(fates)) {
 			return ErrDamaged
 		}
-		if !fates[f.pack].kept {
+		fate := fates[c.pack]
+		if fate.pack == gone {
 			return nil
 		}
-		c.frame += fates[f.pack].shift
+		c.pack, c.frame = fate.pack, c.frame+fate.shift
 		b, err := m.paper.row(chunkSize)
 		if err != nil {
 			return err
 		}
 		c.encode(b)
 		m.header.counts.chunks++
-		m.fan[bucket(&c.id, m.header.fanBits)+1]++ // the size of the bucket, for now
-		filterAdd(m.filter[int(filterRow(&c.id, m.header.filter))*filterSize:], &c.id)
-		return nil
+		return guide.add(&c.id)
 	})
-}
-
-func (m *merger) fanOut() error {
-	var row uint32
-	for _, n := range m.fan {
-		row += n
-		b, err := m.paper.row(fanSize)
-		if err != nil {
-			return err
-		}
-		putU32s(b, row)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func (m *merger) filterOut() error {
-	for block := range slices.Chunk(m.filter, filterSize) {
-		b, err := m.paper.row(filterSize)
-		if err != nil {
-			return err
-		}
-		copy(b, block)
+	if err := guide.end(); err != nil {
+		return err
 	}
-	return nil
+	return m.paper.end()
 }
 
 // head is the first row of a source that mergeRows did not yield yet.

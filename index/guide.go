@@ -1,0 +1,178 @@
+package index
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+
+	"cairn/objects"
+)
+
+// The guide tells of a chunk which row of a run it may be, or that it is not in
+// the run, by one line of memory. A line stands for an equal share of all
+// possible IDs. It has the number of the first chunk in its share, how many
+// there are, and a tag of sixteen bits for each of the first of them: of the
+// chunks that are not in the run, one in a hundred seems to be, most of them
+// because their line has more chunks than tags. IDs are keyed hashes: their own
+// bits choose line and tag.
+//
+// What counts is how many accesses to memory have to wait for each other, not
+// how many there are. So the lines of all runs are read before one is used, and
+// they name the very row.
+const (
+	guideSize   = 64 // bytes of a line: first u32, chunks u32, tags u16 each
+	guideHead   = 8  // bytes before the tags
+	guideTags   = (guideSize - guideHead) / 2
+	guideChunks = 18 // in a line, in the mean
+)
+
+// guideLines returns how many lines the guide of n chunks has.
+func guideLines(n uint64) uint32 { return uint32(n/guideChunks) + 1 }
+
+// guideLine returns the line of id, of lines: greater IDs have no lesser lines.
+func guideLine(id *objects.ID, lines uint32) uint32 {
+	hi, _ := bits.Mul64(binary.BigEndian.Uint64(id[:8]), uint64(lines))
+	return uint32(hi)
+}
+
+// guideTag returns the tag of id: bits that do not choose its line.
+func guideTag(id *objects.ID) uint16 { return binary.LittleEndian.Uint16(id[8:10]) }
+
+// A line is a line of the guide.
+type line [guideSize]byte
+
+func (l *line) first() uint32  { return u32(l[:], 0) }
+func (l *line) chunks() uint32 { return u32(l[:], 4) }
+
+// four returns four tags.
+func (l *line) four(n int) uint64 { return binary.LittleEndian.Uint64(l[guideHead+8*n:]) }
+
+const (
+	eachTag = 0x0001_0001_0001_0001 // times a tag: four of it
+	tagLow  = 0x7fff_7fff_7fff_7fff
+	tagHigh = 0x8000_8000_8000_8000
+)
+
+// mayHave reports whether id may be in the share of a line. It has no branch:
+// nothing waits for it that need not.
+func (l *line) mayHave(id *objects.ID) bool {
+	want := uint64(guideTag(id)) * eachTag
+	a, b, c, d := l.four(0)^want, l.four(1)^want, l.four(2)^want, l.four(3)^want
+	e, f, g := l.four(4)^want, l.four(5)^want, l.four(6)^want
+	// The highest bit of a tag that is zero gets set, and maybe that of a tag
+	// above such a one: enough to tell whether there is any.
+	zero := (a-eachTag)&^a | (b-eachTag)&^b | (c-eachTag)&^c | (d-eachTag)&^d |
+		(e-eachTag)&^e | (f-eachTag)&^f | (g-eachTag)&^g
+	return zero&tagHigh != 0 || l.chunks() > guideTags
+}
+
+// next returns the first tag of id, from number n on; guideTags if there is
+// none.
+func (l *line) next(id *objects.ID, n int) int {
+	want := uint64(guideTag(id)) * eachTag
+	for ; n < guideTags; n = (n | 3) + 1 {
+		x := l.four(n/4) ^ want
+		zero := ^(x&tagLow + tagLow | x | tagLow) // the highest bit of each tag that is
+		zero &= ^uint64(0) << (n % 4 * 16)
+		if zero != 0 {
+			return n/4*4 + bits.TrailingZeros64(zero)/16
+		}
+	}
+	return guideTags
+}
+
+// line returns the line of id in the run's guide. It does not catch faults.
+func (r *run) line(id *objects.ID) (*line, error) {
+	const perPage = pageBody / guideSize
+	i := guideLine(id, r.layout.guide.rows)
+	b, err := r.rowAt(&r.layout.guide, i, i/perPage, i%perPage*guideSize)
+	if err != nil {
+		return nil, err
+	}
+	return (*line)(b), nil
+}
+
+// search returns a row of chunk id, whose line is l. It does not catch faults.
+func (r *run) search(l *line, id *objects.ID) (row uint32, ok bool, err error) {
+	first, chunks := l.first(), l.chunks()
+	tagged := int(min(chunks, guideTags))
+	for n := l.next(id, 0); n < tagged; n = l.next(id, n+1) {
+		b, err := r.chunkBytes(first + uint32(n))
+		if err != nil {
+			return 0, false, err
+		}
+		if *(*objects.ID)(b) == *id {
+			return first + uint32(n), true, nil
+		}
+	}
+	if chunks <= guideTags {
+		return 0, false, nil
+	}
+	return r.halve(id, first+guideTags, first+chunks)
+}
+
+// halve returns a row of chunk id, of those from lo to before hi.
+func (r *run) halve(id *objects.ID, lo, hi uint32) (row uint32, ok bool, err error) {
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		b, err := r.chunkBytes(mid)
+		if err != nil {
+			return 0, false, err
+		}
+		switch order := bytes.Compare(b[:len(id)], id[:]); {
+		case order == 0:
+			return mid, true, nil
+		case order < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return 0, false, nil
+}
+
+// guideWriter writes the guide while the chunks go by, by rising ID.
+type guideWriter struct {
+	paper paper
+	lines uint32 // in all
+	next  uint32 // the first that is not written yet
+	first uint32 // chunk of its share
+	count uint32 // chunks of its share so far
+	tags  [guideTags]uint16
+}
+
+// add notes the next chunk.
+func (g *guideWriter) add(id *objects.ID) error {
+	if err := g.advance(guideLine(id, g.lines)); err != nil {
+		return err
+	}
+	if g.count < guideTags {
+		g.tags[g.count] = guideTag(id)
+	}
+	g.count++
+	return nil
+}
+
+// advance writes the lines before the given one.
+func (g *guideWriter) advance(to uint32) error {
+	for ; g.next < to; g.next++ {
+		b, err := g.paper.row(guideSize)
+		if err != nil {
+			return err
+		}
+		putU32s(b, g.first, g.count)
+		for i, tag := range g.tags[:min(g.count, guideTags)] {
+			binary.LittleEndian.PutUint16(b[guideHead+2*i:], tag)
+		}
+		g.first, g.count = g.first+g.count, 0
+	}
+	return nil
+}
+
+// end writes the lines that are left.
+func (g *guideWriter) end() error {
+	if err := g.advance(g.lines); err != nil {
+		return err
+	}
+	return g.paper.end()
+}
