@@ -14,8 +14,11 @@ import (
 // errTooMany says that the chunks do not fit in one run.
 var errTooMany = errors.New("more chunks than an index run can number")
 
-// stretch is how many pages are written at a time.
-const stretch = 256 << 10 / pageSize
+// stretch is how many pages are written at a time, to a multiple of it: in the
+// size and at the place of a large page of the processor. A kernel that keeps
+// what is written in such pieces maps each with a single entry, and lookups
+// wait less for the tables of pages. Nothing depends on it.
+const stretch = 2 << 20 / pageSize
 
 // paper writes pages of a run one after another. It needs the memory of a
 // stretch.
