@@ -192,6 +192,7 @@ func benchBuild(b *testing.B, dir string) (chunks uint64) {
 	}
 	added := time.Since(start)
 	mustCommit(b, x, State{Generation: 1})
+	peak = max(peak, anonMB()) // what a merge took is not yet given back
 	b.Logf("%d chunks: Add %v, Commit %v, at most %.0f MB anonymous", packs*benchPack, added, time.Since(start)-added, peak)
 	mustClose(b, x)
 	debug.FreeOSMemory()
@@ -208,6 +209,26 @@ func BenchmarkAdd(b *testing.B) {
 		n++
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*benchPack), "ns/chunk")
+}
+
+// BenchmarkCommit measures what a small backup adds to an index of
+// -index.chunks chunks: one pack, and Commit.
+func BenchmarkCommit(b *testing.B) {
+	dir := b.TempDir()
+	n := benchBuild(b, dir) / benchPack
+	x := mustOpen(b, dir, defaults())
+	before, start, most := cpuTime(b), n, time.Duration(0)
+	for b.Loop() {
+		p, h := benchHeader(n)
+		mustAdd(b, x, p, h)
+		begin := time.Now()
+		mustCommit(b, x, State{Generation: n})
+		most = max(most, time.Since(begin))
+		n++
+	}
+	b.ReportMetric(float64(cpuTime(b)-before)/float64(n-start), "cpu-ns/op")
+	b.ReportMetric(float64(most), "max-ns/op")
+	b.Logf("%d runs", len(x.runs))
 }
 
 // anonMB returns the anonymous memory of this process, or 0 where the system

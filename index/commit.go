@@ -86,7 +86,8 @@ func (x *Index) rewrite(gone map[objects.ID]struct{}) (runs []*run, err error) {
 	return runs, nil
 }
 
-// groups says what to merge so that few enough runs remain.
+// groups says what to merge so that few enough runs remain, in a shape in which
+// small commits stay cheap.
 func (x *Index) groups() [][]source {
 	var groups [][]source
 	sizes := make([]uint32, 0, len(x.runs)+1)
@@ -98,11 +99,30 @@ func (x *Index) groups() [][]source {
 		groups = append(groups, []source{x.sortedDraft()})
 		sizes = append(sizes, uint32(x.added))
 	}
-	if n := mergeLast(sizes, x.limits.committed); n > 0 {
+	if n := settle(sizes, x.limits.committed); n > 0 {
 		rest := len(groups) - n
 		groups = append(groups[:rest:rest], slices.Concat(groups[rest:]...))
 	}
 	return groups
+}
+
+// settle returns how many of the last of sizes, which fall, to merge into one so
+// that at most limit remain, and none is smaller than those behind it together.
+// Otherwise four runs of a million could stay, the last of which every small
+// commit would rewrite to make room for its own. A chunk is rewritten a
+// logarithmic number of times.
+func settle(sizes []uint32, limit int) (n int) {
+	if len(sizes) > limit {
+		n = len(sizes) - limit + 1
+	}
+	var behind uint64
+	for i := len(sizes) - 1; i >= 0; i-- {
+		if uint64(sizes[i]) < behind {
+			n = max(n, len(sizes)-i)
+		}
+		behind += uint64(sizes[i])
+	}
+	return n
 }
 
 // mergeLast returns how many of the last of sizes, which fall, to merge into

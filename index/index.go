@@ -19,7 +19,7 @@ type limits struct {
 }
 
 // Eight runs in all. The recent table takes about 8 MiB when full; in an index
-// of ten million chunks, each is written four times.
+// of ten million chunks, each is written five times.
 func defaults() limits { return limits{recent: 128 << 10, committed: 4, pending: 4} }
 
 // Index maps chunk IDs to places. Its methods may be called concurrently, but

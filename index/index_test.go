@@ -283,6 +283,55 @@ func TestDeadPacks(t *testing.T) {
 	}
 }
 
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		sizes []uint32
+		limit int
+		want  int
+	}{
+		{nil, 3, 0},
+		{[]uint32{5}, 1, 0},
+		{[]uint32{3, 2, 1}, 3, 0},
+		{[]uint32{100, 3, 2, 2}, 4, 3},
+		{[]uint32{100, 3, 2, 1}, 3, 2},
+		{[]uint32{44, 27, 15, 13, 1}, 4, 5},
+		{[]uint32{44, 1, 1}, 4, 0},
+		{[]uint32{44, 1, 1, 1}, 4, 3},
+		{[]uint32{10, 1, 9}, 4, 2}, // what was added may be more than a run
+		{[]uint32{1 << 31, 1 << 31, 1 << 31}, 4, 3},
+	} {
+		if got := settle(c.sizes, c.limit); got != c.want {
+			t.Errorf("settle(%v, %d): got %d, want %d", c.sizes, c.limit, got, c.want)
+		}
+	}
+}
+
+// A thousand commits of one chunk each to a large index rewrite few rows.
+func TestSmallCommitsAreCheap(t *testing.T) {
+	t.Parallel()
+	for _, sizes := range [][]uint32{{1e7}, {44e5, 27e5, 15e5, 13e5}} {
+		total, written, limit := uint64(1e7), uint64(0), defaults().committed
+		for range 1000 {
+			sizes = append(sizes, 1)
+			total++
+			n := settle(sizes, limit)
+			if n == 0 {
+				continue
+			}
+			merged := uint32(0)
+			for _, s := range sizes[len(sizes)-n:] {
+				merged += s
+			}
+			sizes = append(sizes[:len(sizes)-n], merged)
+			written += uint64(merged)
+		}
+		if written > total+100_000 || len(sizes) > limit {
+			t.Errorf("got %d rows written, %d runs, want all rows once and 100 a commit, %d runs", written, len(sizes), limit)
+		}
+	}
+}
+
 func TestMergeLast(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
