@@ -96,6 +96,24 @@ func TestRequests(t *testing.T) {
 	c.checkpoints()
 }
 
+// TestRequestsOfASlowBackup: that a first backup takes long, and so packs go by
+// one at a time and the lease has to be kept up, costs no more than two requests.
+func TestRequestsOfASlowBackup(t *testing.T) {
+	t.Parallel()
+	server := servers.MinIO(t)
+	b := newBox(t)
+	c := &counted{b, server.Counting(t)}
+	b.onBucket(server, c.counter.Endpoint)
+	const seconds, kib = 5, 4 << 10
+	b.fillNoise(seconds * kib >> 10)
+	b.want(done, "init")
+	begun := time.Now()
+	c.do("slow first backup", 0, 8+2, append(b.backupArgs(), "--limit-upload", fmt.Sprint(kib))...)
+	if took := time.Since(begun); took < (seconds-1)*time.Second {
+		t.Errorf("took %s, want at least about %d s", took, seconds)
+	}
+}
+
 // checkpoints holds what a slow backup asks for that makes some on its way: three
 // requests for each. That it is slow is because it was told to.
 func (c *counted) checkpoints() {

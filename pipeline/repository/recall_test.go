@@ -87,6 +87,37 @@ func TestRequestsOfAWarmMachine(t *testing.T) {
 	wantRequests(t, s, "after a commit of another machine", "[get 1 load 1]")
 }
 
+// A machine that was never here, or has lost its cache, reads no more than the
+// records since the newest snapshot besides six requests. A passphrase takes two
+// more, for the slot that it opens.
+func TestRequestsOfAColdMachine(t *testing.T) {
+	t.Parallel()
+	const fixed, between = 6, 64 // requests; generations from one snapshot to the next
+	s, key := new(mem.Store), []byte(nil)
+	_, err := repository.Init(t.Context(), at(s), withKeyFile(&key))
+	must(t, err)
+	m := newMachine(t, s, key)
+	commits := 0
+	for _, n := range []int{0, 1, 5, 62, 63, 64, 65, 127, 128, 129} {
+		m.commit(t, n-commits)
+		commits = n
+		s.ResetCounts()
+		newMachine(t, s, key).use(t, func(r *repository.Repository) {
+			must(t, r.Sync(t.Context()))
+			if g := r.State().Generation; g != uint64(n) {
+				t.Errorf("after %d commits: got generation %d", n, g)
+			}
+		})
+		total := 0
+		for op := mem.Put; op <= mem.Swap; op++ {
+			total += s.Count(op)
+		}
+		if most := fixed + n%between; total > most {
+			t.Errorf("after %d commits: got requests %s, want at most %d", n, requests(s), most)
+		}
+	}
+}
+
 // What this machine remembers of a location gives way to what is there.
 func TestAnotherRepositoryAtTheLocation(t *testing.T) {
 	t.Parallel()
