@@ -83,6 +83,7 @@ func BenchmarkIndex(b *testing.B) {
 	known.measure(b, "LookupHit", true, lookup)
 	strange.measure(b, "LookupMiss", false, lookup)
 	known.measure(b, "HasHit", true, has)
+	known.measureAll(b, "HasAll", x.HasAll)
 	known.measure(b, "ClaimKnown", false, claim)
 	marks, err := x.NewMarks()
 	if err != nil {
@@ -127,6 +128,24 @@ func (r *numbers) measure(b *testing.B, name string, want bool, call func(*objec
 		report(b, before)
 	})
 	r.parallel(b, name+"Parallel", want, call)
+}
+
+// measureAll is measure for many IDs in one call, as many as a file of 16 MiB
+// has; an operation is one of them.
+func (r *numbers) measureAll(b *testing.B, name string, call func([]objects.ID) (bool, error)) {
+	b.Run(name, func(b *testing.B) {
+		next, before := r.next(), cpuTime(b)
+		ids := make([]objects.ID, benchPack)
+		for n := 0; n < b.N; n += len(ids) {
+			for i := range ids {
+				next(&ids[i])
+			}
+			if ok, err := call(ids); !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+		report(b, before)
+	})
 }
 
 func (r *numbers) parallel(b *testing.B, name string, want bool, call func(*objects.ID) (bool, error)) {

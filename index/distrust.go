@@ -77,8 +77,8 @@ func (x *Index) gone(others []objects.ID) map[objects.ID]struct{} {
 	return all
 }
 
-// has reports whether there is that doubt about a pack.
-func (x *Index) has(d doubt, id objects.ID) bool {
+// is reports whether there is that doubt about a pack.
+func (x *Index) is(d doubt, id objects.ID) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.doubts[id] == d

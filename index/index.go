@@ -152,14 +152,43 @@ func (x *Index) lookupDoubting(id *objects.ID) (p Place, ok bool, err error) {
 func (x *Index) Has(id objects.ID) (bool, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	found, err := x.inRuns(&id)
+	return x.has(&id)
+}
+
+// has needs mu.
+func (x *Index) has(id *objects.ID) (bool, error) {
+	found, err := x.inRuns(id)
 	if found {
 		return true, nil
 	}
-	if _, found := x.recent.find(&id); found {
+	if _, found := x.recent.find(id); found {
 		return true, nil
 	}
 	return false, err
+}
+
+// HasAll reports whether Has holds for every one of ids. Many of them cost a
+// fraction each of what one costs. It does not allocate.
+func (x *Index) HasAll(ids []objects.ID) (bool, error) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), idsTogether)]
+		ids = ids[len(some):]
+		var sure uint32
+		if len(x.doubts) == 0 && len(some) > 1 {
+			sure = surelyInRuns(x.runs, some)
+		}
+		for i := range some {
+			if sure>>i&1 == 1 {
+				continue
+			}
+			if ok, err := x.has(&some[i]); !ok {
+				return false, err
+			}
+		}
+	}
+	return true, nil
 }
 
 // Claim reports whether the caller is to store chunk id: true for exactly one
@@ -190,7 +219,7 @@ func (x *Index) Add(p Pack, h *pack.Header) error {
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	if x.knows(p.ID) || x.has(dropped, p.ID) {
+	if x.knows(p.ID) || x.is(dropped, p.ID) {
 		return nil
 	}
 	x.mu.Lock()

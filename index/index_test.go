@@ -375,6 +375,9 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 		if has, err := x.Has(unknown); has || err != nil {
 			t.Fatal(has, err)
 		}
+		if all, err := x.HasAll(ids); !all || err != nil {
+			t.Fatal(all, err)
+		}
 	})
 	if n != 0 {
 		t.Errorf("got %v allocations, want none", n)
@@ -421,6 +424,10 @@ func TestDistrust(t *testing.T) {
 	mustAdd(t, x, old, oldHeader)
 	mustCommit(t, x, State{Generation: 1})
 	x.Distrust(old.ID)
+	ids := []objects.ID{oldHeader.Chunks[0].ID, oldHeader.Chunks[1].ID}
+	if known, err := x.HasAll(ids); known || err != nil {
+		t.Errorf("has all: got %v, %v, want them unknown", known, err)
+	}
 	for _, c := range oldHeader.Chunks {
 		if known, err := x.Has(c.ID); known || err != nil {
 			t.Errorf("has: got %v, %v, want it unknown", known, err)
@@ -436,6 +443,9 @@ func TestDistrust(t *testing.T) {
 	fresh.ID[0] ^= 0xff
 	mustAdd(t, x, fresh, oldHeader)
 	for _, state := range []string{"added", "committed"} {
+		if known, err := x.HasAll(ids); !known || err != nil {
+			t.Errorf("%s: has all: got %v, %v, want true", state, known, err)
+		}
 		for _, c := range oldHeader.Chunks {
 			if known, _ := x.Has(c.ID); !known {
 				t.Errorf("%s: the new pack's chunk is unknown", state)

@@ -148,8 +148,12 @@ func (m *model) compare(t *testing.T, x *Index, ids []objects.ID) {
 	if got := len(x.runs); got > small.committed+small.pending {
 		t.Fatalf("got %d runs, want at most %d", got, small.committed+small.pending)
 	}
+	known := []objects.ID{}
 	for _, id := range ids {
 		want := m.places(id)
+		if want != nil {
+			known = append(known, id)
+		}
 		got, ok, err := x.Lookup(id)
 		if err != nil || ok != (want != nil) || ok && !slices.Contains(want, got) {
 			t.Fatalf("lookup: got %+v, %v, %v, want one of %+v", got, ok, err, want)
@@ -157,6 +161,12 @@ func (m *model) compare(t *testing.T, x *Index, ids []objects.ID) {
 		if has, err := x.Has(id); err != nil || has != ok {
 			t.Fatalf("has: got %v, %v, want %v", has, err, ok)
 		}
+	}
+	if all, err := x.HasAll(ids); err != nil || all != (len(known) == len(ids)) {
+		t.Fatalf("has all: got %v, %v, want %v", all, err, !all)
+	}
+	if all, err := x.HasAll(known); err != nil || !all {
+		t.Fatalf("has all known ones: got %v, %v, want true", all, err)
 	}
 	m.comparePacks(t, x)
 }

@@ -25,7 +25,7 @@ func (x *Index) Packs() iter.Seq2[Pack, error] {
 				return
 			}
 			for _, p := range packs {
-				if !x.has(dropped, p.ID) && !yield(p, nil) {
+				if !x.is(dropped, p.ID) && !yield(p, nil) {
 					return
 				}
 			}

@@ -55,6 +55,61 @@ func searchRuns(runs []*run, id *objects.ID, p *Place) (at sourceRow, found, who
 	return at, false, true
 }
 
+// idsTogether is how many chunks are looked for at the same time.
+const idsTogether = 16
+
+// surelyInRuns looks for up to idsTogether chunks at once: bit i is set if it
+// was plain to see that the i-th is in one of the runs. Of the others nothing is
+// known.
+func surelyInRuns(runs []*run, ids []objects.ID) (sure uint32) {
+	var r *run // the one in use
+	defer func(before bool) {
+		debug.SetPanicOnFault(before)
+		if f := recover(); isFault(f) {
+			_ = r.rotten()
+			sure = 0
+		} else if f != nil {
+			panic(f)
+		}
+	}(debug.SetPanicOnFault(true))
+	var rows [idsTogether]*objects.ID
+	for _, r = range runs {
+		var lines [idsTogether]*line
+		var chunks uint32
+		for i := range ids {
+			l, err := r.line(&ids[i])
+			if err != nil {
+				return 0
+			}
+			lines[i] = l
+			chunks |= l.chunks() // waits for none of them yet
+		}
+		if chunks == 0 {
+			continue
+		}
+		for i := range ids {
+			if rows[i] != nil {
+				continue
+			}
+			n := lines[i].next(&ids[i], 0)
+			if n >= int(min(lines[i].chunks(), guideTags)) {
+				continue
+			}
+			b, err := r.chunkBytes(lines[i].first() + uint32(n))
+			if err != nil {
+				return 0
+			}
+			rows[i] = (*objects.ID)(b)
+		}
+	}
+	for i := range ids {
+		if rows[i] != nil && *rows[i] == ids[i] {
+			sure |= 1 << i
+		}
+	}
+	return sure
+}
+
 // inRuns reports whether a run has chunk id in a pack that is not in doubt. It
 // needs mu.
 func (x *Index) inRuns(id *objects.ID) (found bool, err error) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"cairn/objects"
@@ -49,6 +50,7 @@ func TestManyRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		wantHasAll(t, x, held)
 		for _, want := range held {
 			wantPlaces(t, x, want)
 			for id := range want {
@@ -57,6 +59,32 @@ func TestManyRuns(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// wantHasAll asks for everything at once, and for that and one unknown chunk, in
+// many places.
+func wantHasAll(t *testing.T, x *Index, held map[string]map[objects.ID]Place) {
+	t.Helper()
+	var ids []objects.ID
+	for _, places := range held {
+		ids = slices.AppendSeq(ids, maps.Keys(places))
+	}
+	for n := range 3 * idsTogether {
+		if all, err := x.HasAll(ids[:n]); !all || err != nil {
+			t.Fatalf("has all of %d: got %v, %v, want true", n, all, err)
+		}
+		for i := range n {
+			was := ids[i]
+			ids[i][31] ^= 1 // only the last bit tells it from one that is there
+			if all, err := x.HasAll(ids[:n]); all || err != nil {
+				t.Fatalf("has all of %d, number %d unknown: got %v, %v, want false", n, i, all, err)
+			}
+			ids[i] = was
+		}
+	}
+	if all, err := x.HasAll(ids); !all || err != nil {
+		t.Fatalf("has all: got %v, %v, want true", all, err)
 	}
 }
 
@@ -88,6 +116,14 @@ func TestOneOfManyRunsDamaged(t *testing.T) {
 			if path != bad {
 				maps.Copy(whole, places)
 			}
+		}
+		ids := slices.Collect(maps.Keys(whole))
+		if all, err := x.HasAll(ids); !all || err != nil {
+			t.Errorf("%s: has all that is whole: got %v, %v, want true", name, all, err)
+		}
+		ids = slices.AppendSeq(ids, maps.Keys(held[bad]))
+		if all, err := x.HasAll(ids); all || !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: has all: got %v, %v, want ErrDamaged", name, all, err)
 		}
 		wantPlaces(t, x, whole)
 		if n := damagedLookups(t, x, held[bad]); n != len(held[bad]) {

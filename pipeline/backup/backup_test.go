@@ -386,6 +386,7 @@ func TestLostPack(t *testing.T) {
 	b.write("a", noise(1, 100_000))
 	b.write("d/b", noise(2, 5<<20))
 	must(t, os.Link(b.write("d/c", text(3, 2<<20)), b.src+"/d/d"))
+	b.write("d/e", noise(4, 48<<20)) // more chunks than are looked for in one go, in several packs
 	b.backup()
 	var packs []backend.Key
 	for info, err := range b.store.List(t.Context(), "packs/") {

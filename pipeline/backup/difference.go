@@ -73,9 +73,13 @@ func (r *run) changes(old *archive.Entry, item *walk.Item) Difference {
 		Inode.when(!r.o.IgnoreInode && old.Inode != st.ID.Inode)
 }
 
+// askedTogether is how many chunks known looks for in one go.
+const askedTogether = 64
+
 // known reports whether every chunk of c is in a pack. Lists of chunks are
 // read, which shows that they are there.
 func (s *scan) known(c *archive.Content) bool {
+	s.asked = s.asked[:0]
 	for x, err := range s.lists.Extents(c) {
 		if err != nil {
 			s.r.distrust(err)
@@ -84,9 +88,17 @@ func (s *scan) known(c *archive.Content) bool {
 		if x.Hole {
 			continue
 		}
-		if ok, err := s.r.repo.Index.Has(x.ID); err != nil || !ok {
-			return false
+		if s.asked = append(s.asked, x.ID); len(s.asked) == askedTogether {
+			if !s.haveAsked() {
+				return false
+			}
 		}
 	}
-	return true
+	return s.haveAsked()
+}
+
+func (s *scan) haveAsked() bool {
+	ok, err := s.r.repo.Index.HasAll(s.asked)
+	s.asked = s.asked[:0]
+	return ok && err == nil
 }

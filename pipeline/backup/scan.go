@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"cairn/objects"
 	"cairn/objects/archive"
 	"cairn/objects/crypt"
 	"cairn/pipeline/walk"
@@ -28,6 +29,7 @@ type scan struct {
 	r        *run
 	previous *previous
 	lists    *archive.Reader // of chunks
+	asked    []objects.ID    // chunks that known has come by and not yet looked for
 	hasher   *crypt.Hasher
 	links    map[walk.FileID]*linkSet
 	slots    chan<- []*slot
