@@ -47,11 +47,8 @@ func NewOpener(k *crypt.Keys, kind objects.Kind) *Opener {
 // of an epoch that is not at hand is crypt.ErrNoEpoch. No more memory than
 // f.Raw and one zstd block, 128 KiB, is taken, whatever the frame claims.
 func (o *Opener) Open(dst []byte, key Key, f Frame, stored []byte) ([]byte, error) {
-	if err := f.check(); err != nil {
-		return nil, objects.Corrupt("frame", "%v", err)
-	}
-	if len(stored) != int(f.Stored) {
-		return nil, objects.Corrupt("frame", "it ends after %d of %d bytes", len(stored), f.Stored)
+	if err := checkStored(f, stored); err != nil {
+		return nil, err
 	}
 	c, err := o.cipher(key)
 	if err != nil {
@@ -70,6 +67,34 @@ func (o *Opener) Open(dst []byte, key Key, f Frame, stored []byte) ([]byte, erro
 		return nil, objects.Corrupt(fmt.Sprintf("frame %d", f.Number), "%v", err)
 	}
 	return raw, nil
+}
+
+// Authenticate reports whether stored is frame f as it was sealed, by the seal
+// alone: nothing is decompressed. Parameters and errors are those of Open, but
+// stored stays as it is. It returns scratch, or a longer slice in its place, for
+// the next call; what is in it means nothing.
+func (o *Opener) Authenticate(scratch []byte, key Key, f Frame, stored []byte) ([]byte, error) {
+	if err := checkStored(f, stored); err != nil {
+		return scratch, err
+	}
+	c, err := o.cipher(key)
+	if err != nil {
+		return scratch, err
+	}
+	scratch = slices.Grow(scratch[:0], len(stored))
+	_, err = c.open(scratch, f.Number, f.Compression, stored)
+	return scratch, err
+}
+
+// checkStored holds the description of a frame against its bytes.
+func checkStored(f Frame, stored []byte) error {
+	if err := f.check(); err != nil {
+		return objects.Corrupt("frame", "%v", err)
+	}
+	if len(stored) != int(f.Stored) {
+		return objects.Corrupt("frame", "it ends after %d of %d bytes", len(stored), f.Stored)
+	}
+	return nil
 }
 
 // cipher returns the cipher of the frames under key.

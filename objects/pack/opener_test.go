@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,6 +33,14 @@ func TestOpenerRejects(t *testing.T) {
 		key, f := key, p.Header.Frames[1]
 		s := slices.Clone(stored[f.Off : f.Off+f.Stored])
 		try(&key, &f, &s)
+		if strings.HasPrefix(name, "raw length too") { // only the plaintext tells
+			err := authenticate(k, key, f, s)
+			if err != nil {
+				t.Errorf("%s: got %v by the seal alone, want nil", name, err)
+			}
+		} else if err := authenticate(k, key, f, s); !objects.IsCorrupt(err) {
+			t.Errorf("%s: got %v by the seal alone, want a CorruptError", name, err)
+		}
 		raw, err := NewOpener(k, objects.Data).Open(nil, key, f, s)
 		if raw != nil || !objects.IsCorrupt(err) {
 			t.Errorf("%s: got %d bytes, %v, want a CorruptError", name, len(raw), err)
@@ -45,6 +54,38 @@ func TestOpenerRejects(t *testing.T) {
 	key.Epoch = 3
 	if _, err := NewOpener(k, objects.Data).Open(nil, key, f, slices.Clone(s)); !errors.Is(err, crypt.ErrNoEpoch) {
 		t.Errorf("epoch 3: got %v, want ErrNoEpoch", err)
+	}
+}
+
+// authenticate holds a frame of data against its seal.
+func authenticate(k *crypt.Keys, key Key, f Frame, stored []byte) error {
+	_, err := NewOpener(k, objects.Data).Authenticate(nil, key, f, stored)
+	return err
+}
+
+// TestAuthenticate finds every changed byte of a frame, and changes none.
+func TestAuthenticate(t *testing.T) {
+	t.Parallel()
+	k := testKeys(t, crypt.AES256GCM)
+	p, stored := smallPack(t, k)
+	o := NewOpener(k, objects.Data)
+	var scratch []byte
+	for i, f := range p.Header.Frames {
+		s := slices.Clone(stored[f.Off : f.Off+f.Stored])
+		var err error
+		if scratch, err = o.Authenticate(scratch, p.Header.Keys[f.Key], f, s); err != nil && f.Count > 0 {
+			t.Errorf("frame %d: %v", i, err)
+		}
+		if !bytes.Equal(s, stored[f.Off:f.Off+f.Stored]) {
+			t.Errorf("frame %d was changed", i)
+		}
+		for at := range s {
+			s[at] ^= 0x10
+			if scratch, err = o.Authenticate(scratch, p.Header.Keys[f.Key], f, s); !objects.IsCorrupt(err) {
+				t.Fatalf("frame %d with another byte %d: got %v, want a CorruptError", i, at, err)
+			}
+			s[at] ^= 0x10
+		}
 	}
 }
 

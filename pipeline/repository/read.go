@@ -41,6 +41,12 @@ func (r *Repository) OpenFrame(dst []byte, kind objects.Kind, key pack.Key, fram
 	return r.openers[kind].Open(dst[:0], key, frame, sealed)
 }
 
+// Authenticate reports whether sealed is one frame as it was sealed; sealed
+// stays as it is: pack.Opener.Authenticate.
+func (r *Repository) Authenticate(scratch []byte, kind objects.Kind, key pack.Key, frame pack.Frame, sealed []byte) ([]byte, error) {
+	return r.openers[kind].Authenticate(scratch, key, frame, sealed)
+}
+
 // Read returns length bytes of a pack from off on.
 func (r *Repository) Read(ctx context.Context, id objects.ID, off, length int64) ([]byte, error) {
 	p, err := r.store.Backend.Get(ctx, packer.Key(id), backend.Range{Off: off, Len: length})
