@@ -38,6 +38,9 @@ type bench struct {
 	holds   map[string]map[string]string // by archive: contents by path
 	names   int
 	summary backup.Summary // of the last backup
+
+	wrap func(backend.Backend) backend.Backend // what the store is in the eyes of cairn; nil: as it is
+	size func() (bytes int64, measured bool)   // repository.Store.PackSize; may be nil
 }
 
 func newBench(t *testing.T) *bench {
@@ -67,7 +70,11 @@ func newBench(t *testing.T) *bench {
 func (b *bench) src() string { return filepath.Join(b.dir, "src") }
 
 func (b *bench) at() repository.Store {
-	return repository.Store{Backend: b.store, Register: b.store}
+	s := repository.Store{Backend: b.store, Register: b.store, PackSize: b.size}
+	if b.wrap != nil {
+		s.Backend = b.wrap(b.store)
+	}
+	return s
 }
 
 // fail puts a hook in force; nil: none.

@@ -123,9 +123,12 @@ func (c *compaction) spare(ctx context.Context, state *record.State, there map[o
 	}
 	at := locking.Mark{Generation: state.Generation, Commit: state.Commit}
 	for at.Generation > 0 {
-		date, known := dates[backend.Key(record.CommitKey(at.Generation, at.Commit))]
-		if !known || locking.MaySweep(date, now, grace) {
+		date, err := c.dated(ctx, dates, backend.Key(record.CommitKey(at.Generation, at.Commit)))
+		if errors.Is(err, backend.ErrNotExist) || err == nil && locking.MaySweep(date, now, grace) {
 			break // it was removed, which takes longer than the grace; or is old, like all before it
+		}
+		if err != nil {
+			return 0, fmt.Errorf("ask when packs were condemned: %w", err)
 		}
 		r, err := c.repo.Record(ctx, at)
 		if err != nil {
@@ -137,6 +140,16 @@ func (c *compaction) spare(ctx context.Context, state *record.State, there map[o
 		at = locking.Mark{Generation: at.Generation - 1, Commit: r.Prev}
 	}
 	return commits, nil
+}
+
+// dated returns when a record was stored. There are stores whose lists lack what is
+// new, so that one that was not listed is asked for by itself.
+func (c *compaction) dated(ctx context.Context, listed map[backend.Key]time.Time, key backend.Key) (time.Time, error) {
+	if date, known := listed[key]; known {
+		return date, nil
+	}
+	info, err := c.repo.Backend().Stat(ctx, key)
+	return info.ModTime, err
 }
 
 // young takes packs out of there that have to stay for now.
