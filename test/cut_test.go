@@ -106,7 +106,7 @@ func (s *scene) compact() {
 	first := s.oldest()
 	s.want(done, s.backupArgs()...)
 	s.want(done, "delete", first)
-	s.args = func(*box) []string { return []string{"compact", "--now", "--threshold", "99"} }
+	s.args = func(*box) []string { return []string{"compact", "--now", "--max-unused", "0"} }
 	s.again = func(b *box, _ bool) error {
 		if err := b.well(s.args(b)...); err != nil {
 			return err

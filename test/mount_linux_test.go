@@ -276,7 +276,7 @@ func TestMountOutlivesCompaction(t *testing.T) {
 	m.want(done, m.backupArgs()...)
 	m.want(done, "mount", "latest", m.dir)
 	m.want(done, "delete", "--quiet", first)
-	if r := m.want(done, "compact", "--now", "--threshold", "99"); !strings.Contains(r.out, "rewrote 1 pack") {
+	if r := m.want(done, "compact", "--now", "--max-unused", "0"); !strings.Contains(r.out, "rewrote 1 pack") {
 		t.Fatalf("nothing was moved: %s", r.out)
 	}
 	m.want(done, "compact", "--now")

@@ -36,7 +36,7 @@ func (b *bucket) directory() string { return "" }
 
 // transfers are large where every request costs money and a round trip. On two
 // cores a backup keeps below 192 MB with these packs.
-func (b *bucket) transfers() transfers { return transfers{pack: 30 << 20, read: 16 << 20} }
+func (b *bucket) transfers() transfers { return transfers{pack: 30 << 20, read: 16 << 20, puts: 3} }
 
 func (b *bucket) find(ctx context.Context) (found, error) {
 	s, err := s3.Open(ctx, b.o)

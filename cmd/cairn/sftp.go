@@ -34,7 +34,7 @@ func (g *globals) parseHost(typed string) (location, error) {
 
 func (h *host) String() string       { return h.at.String() }
 func (h *host) directory() string    { return "" }
-func (h *host) transfers() transfers { return transfers{} }
+func (h *host) transfers() transfers { return transfers{puts: 3} }
 
 // connect returns the connected store, which take gives away.
 func (h *host) connect(ctx context.Context) (*sftp.Store, error) {

@@ -57,10 +57,12 @@ const (
 	noBucket // and so nothing, but what would hold it is not there either
 )
 
-// transfers are lengths, in bytes; 0 is the usual one.
+// transfers say how much goes there and comes from there at a time; 0 is as
+// usual, near by.
 type transfers struct {
-	pack int   // of a pack of data
-	read int64 // of a restore's read
+	pack int   // length of a pack of data, bytes
+	read int64 // length of a restore's read, bytes
+	puts int   // packs that compaction stores at the same time
 }
 
 // making says what may be done to make a store. The zero value is cautious.

@@ -15,7 +15,6 @@ import (
 
 // batch moves and condemns some packs, in one turn and one commit.
 func (c *compaction) batch(ctx context.Context, m *mark, p *plan) (err error) {
-	dead, move := p.next(c.o.Batch)
 	w, ctx, err := c.repo.Begin(ctx, c.stop)
 	if err != nil {
 		return err
@@ -27,8 +26,10 @@ func (c *compaction) batch(ctx context.Context, m *mark, p *plan) (err error) {
 		err = errors.Join(err, w.End(context.WithoutCancel(ctx)))
 	}()
 	var packs []record.Pack
-	if len(move) > 0 {
-		if dead, packs, err = c.move(ctx, w, m, move); err != nil {
+	dead := p.nextDead() // first, for it costs nothing
+	moving := len(dead) == 0
+	if moving {
+		if dead, packs, err = c.move(ctx, w, m, p); err != nil {
 			return err
 		}
 	}
@@ -41,7 +42,7 @@ func (c *compaction) batch(ctx context.Context, m *mark, p *plan) (err error) {
 		return err
 	}
 	c.account(m, dead, condemned, packs)
-	if len(move) > 0 {
+	if moving {
 		c.sum.Moved += uint64(len(condemned))
 	}
 	return nil
@@ -97,7 +98,6 @@ func (c *compaction) account(m *mark, dead []record.Pack, condemned []objects.ID
 	for _, p := range packs {
 		c.sum.New++
 		c.sum.NewBytes += p.Length
-		c.count.Written.Add(p.Length)
 	}
 	c.count.Packs.Add(uint64(len(dead)))
 }

@@ -16,8 +16,8 @@
 // The work is done in batches, a commit each: an interruption at any moment
 // loses one batch, and others who want to write have their turn between two.
 //
-// Memory: 4 MB of marks for ten million chunks; 32 bytes for each pack to be
-// moved; for each worker one pack and one frame, and the packs of package packer.
+// Memory: a bit of marks for each chunk, some 200 bytes for each pack; for each
+// worker a read (Options.ReadMax) and a frame; and the packs of package packer.
 package compact
 
 import (
@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,22 +36,27 @@ import (
 	"cairn/pipeline/repository"
 )
 
-// DefaultThreshold is the share of a pack, in percent, that has to be needed
-// for the pack to stay as it is.
-const DefaultThreshold = 60
+// DefaultMaxUnused is how much of a repository may stay unused, percent.
+const DefaultMaxUnused = 5
 
 // Options say how to compact. Now is required.
 type Options struct {
-	Threshold  int // percent, below 100; 0: DefaultThreshold. A negative one moves nothing
+	// MaxUnused is how much of the repository may stay unused because it lies in
+	// packs that are needed in part, percent: plan says which of them go.
+	// 0: DefaultMaxUnused; below zero: nothing may; from 100 on none is rewritten.
+	MaxUnused float64
+
 	DryRun     bool
 	SweepNow   bool // delete without waiting for locking.Grace; see Run
 	Now        func() time.Time
-	Workers    int        // packs read at the same time; 0: one for each processor
-	Uploads    int        // packs stored at the same time; 0: 3
-	PackTarget int        // bytes of a pack of data; 0: 8 MiB
-	Batch      int64      // bytes of packs that a commit moves; 0: 256 MiB
-	Level      pack.Level // 0: pack.Fastest
-	JoinAbove  int        // small packs that Join leaves alone; 0: 1000
+	Workers    int           // packs read at the same time; 0: one for each processor, and one for each upload at least
+	Uploads    int           // packs stored at the same time; 0: 1
+	PackTarget int           // bytes of a pack of data; 0: 8 MiB
+	ReadMax    int64         // bytes of a pack that one read asks for, unless a single frame is longer; 0: 2 MiB
+	Batch      int64         // bytes of packs that a commit moves; 0: 256 MiB
+	Every      time.Duration // how long packs are moved until a commit says so; 0: 5 minutes
+	Level      pack.Level    // 0: pack.Fastest
+	JoinAbove  int           // small packs that Join leaves alone; 0: 1000
 
 	Warn     func(error) // what is left as it is, and why; called one at a time; may be nil
 	Progress *Progress   // counts as the run goes; may be nil
@@ -60,8 +66,9 @@ type Options struct {
 type Progress struct {
 	Archives, ArchivesTotal atomic.Uint64 // marked
 	Packs, PacksTotal       atomic.Uint64 // condemned, of those that are to be
-	Read, Written           atomic.Uint64 // bytes of packs
-	Swept                   atomic.Uint64 // packs
+	Read, ReadTotal         atomic.Uint64 // bytes of packs; the total is about what is needed of them
+	Written                 atomic.Uint64 // bytes of packs
+	Swept, SweptTotal       atomic.Uint64 // packs
 }
 
 // Summary says what a run did, or would do. All lengths are in bytes of the
@@ -74,6 +81,7 @@ type Summary struct {
 	New, NewBytes             uint64 // packs that it was moved to
 	Swept, SweptBytes         uint64 // packs that were deleted
 	Later, LaterBytes         uint64 // condemned packs that are still there
+	Unused                    uint64 // bytes, about, that nothing needs of packs that are needed in part and stay
 	Kept                      uint64 // packs that were to go and did not: they could not be read, or were needed again
 	Interrupted               bool
 }
@@ -113,14 +121,13 @@ func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (Sum
 }
 
 func (o *Options) complete() error {
-	if o.Threshold >= 100 {
-		return fmt.Errorf("threshold of %d percent: packs would be rewritten for ever", o.Threshold)
-	}
-	setDefault(&o.Threshold, DefaultThreshold)
-	setDefault(&o.Workers, runtime.GOMAXPROCS(0))
-	setDefault(&o.Uploads, 3)
+	setDefault(&o.MaxUnused, DefaultMaxUnused)
+	setDefault(&o.Uploads, 1)
+	setDefault(&o.Workers, max(runtime.GOMAXPROCS(0), o.Uploads))
 	setDefault(&o.PackTarget, 8<<20)
+	setDefault(&o.ReadMax, 2<<20)
 	setDefault(&o.Batch, 256<<20)
+	setDefault(&o.Every, 5*time.Minute)
 	setDefault(&o.Level, pack.Fastest)
 	setDefault(&o.JoinAbove, 1000)
 	if o.Warn == nil {
@@ -198,8 +205,9 @@ func (c *compaction) pass(ctx context.Context) error {
 		p.estimate(&c.sum)
 		return nil
 	}
-	c.count.PacksTotal.Store(uint64(len(p.dead) + len(p.move)))
-	for p.more() && c.stop.Err() == nil {
+	defer func() { c.sum.Unused = p.stay() }()
+	c.expect(p)
+	for p.len() > 0 && c.stop.Err() == nil {
 		if err := c.batch(ctx, m, p); err != nil {
 			return err
 		}
@@ -208,6 +216,17 @@ func (c *compaction) pass(ctx context.Context) error {
 		return err
 	}
 	return c.repo.Sync(ctx)
+}
+
+// expect says what there is to do.
+func (c *compaction) expect(p *plan) {
+	c.count.PacksTotal.Store(uint64(p.len()))
+	var bytes float64
+	for _, m := range slices.Concat(p.move, p.join) {
+		bytes += float64(m.Length) - m.freed()
+	}
+	c.count.Read.Store(0)
+	c.count.ReadTotal.Store(uint64(bytes))
 }
 
 // left counts a pack that was to go and stays.

@@ -15,7 +15,7 @@ var errStore = errors.New("the store is unwell")
 // that are to be swept, dead ones, and others in several batches.
 func faulty(t *testing.T) (*bench, compact.Options) {
 	b := aged(t)
-	b.compact(func(o *compact.Options) { o.Threshold = -1 })
+	b.compact(func(o *compact.Options) { o.MaxUnused = 100 })
 	b.wait(25 * 60 * 60 * 1e9)
 	b.delete("run-3")
 	o := b.options()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,21 +16,20 @@ import (
 	"cairn/objects/record"
 	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
-
-	"github.com/zeebo/blake3"
 )
 
-// move stores anew what is needed of packs, and returns the new packs and those
-// that nothing has to be read from any more. Packs whose turn has not come when
-// the run is asked to stop are left out, and so are those that cannot be read.
-func (c *compaction) move(ctx context.Context, w *repository.Writer, m *mark, list []candidate) (emptied []record.Pack, packs []record.Pack, err error) {
+// move stores anew what is needed of the next packs of a plan, and returns the new
+// packs and those that nothing has to be read from any more. Packs that cannot be
+// read are left out.
+func (c *compaction) move(ctx context.Context, w *repository.Writer, m *mark, plan *plan) (emptied []record.Pack, packs []record.Pack, err error) {
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: c.repo.Keys, Store: c.repo.Backend(), Index: c.repo.Index, Entropy: c.entropy,
 		FrameSize: int(c.repo.Config.FrameSize), Target: c.o.PackTarget, Uploads: c.o.Uploads, Level: c.o.Level,
+		Size:   c.repo.PackSize(),
 		Before: func(ctx context.Context) error { return w.Ensure(ctx, c.stop) },
-		Stored: c.repo.KeepPack,
+		Stored: c.stored,
 	})
-	emptied, err = c.empty(ctx, p, m, list)
+	emptied, err = c.empty(ctx, p, m, plan)
 	packs, closeErr := p.Close()
 	if closeErr != nil {
 		return nil, nil, closeErr // the cause; err is what it did to the others
@@ -37,23 +37,25 @@ func (c *compaction) move(ctx context.Context, w *repository.Writer, m *mark, li
 	return emptied, packs, err
 }
 
+// stored is told of every new pack.
+func (c *compaction) stored(p *pack.Pack) {
+	c.count.Written.Add(uint64(p.Size))
+	c.repo.KeepPack(p)
+}
+
 // empty moves what is needed of packs to those of p.
-func (c *compaction) empty(ctx context.Context, p *packer.Packer, m *mark, list []candidate) (emptied []record.Pack, err error) {
+func (c *compaction) empty(ctx context.Context, p *packer.Packer, m *mark, plan *plan) (emptied []record.Pack, err error) {
 	group, ctx := errgroup.WithContext(ctx)
-	todo, done := make(chan candidate), make(chan record.Pack, len(list))
+	var mu sync.Mutex // guards emptied
+	done := func(p record.Pack) {
+		mu.Lock()
+		defer mu.Unlock()
+		emptied = append(emptied, p)
+	}
+	todo := make(chan candidate)
 	group.Go(func() error {
 		defer close(todo)
-		for _, cand := range list {
-			if c.stop.Err() != nil {
-				return nil
-			}
-			select {
-			case todo <- cand:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
+		return c.feed(ctx, plan, todo)
 	})
 	for range c.o.Workers {
 		group.Go(func() error { return c.mover(ctx, p, m, todo, done) })
@@ -61,11 +63,27 @@ func (c *compaction) empty(ctx context.Context, p *packer.Packer, m *mark, list 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	close(done)
-	for p := range done {
-		emptied = append(emptied, p)
-	}
 	return emptied, nil
+}
+
+// feed takes packs from the plan until they are enough for a commit: what was
+// moved before it may have to be moved again after an interruption. It ends early
+// when the run is asked to stop.
+func (c *compaction) feed(ctx context.Context, plan *plan, todo chan<- candidate) error {
+	begun := c.o.Now()
+	for bytes := int64(0); bytes < c.o.Batch && c.o.Now().Sub(begun) < c.o.Every && c.stop.Err() == nil; {
+		next, ok := c.nextMove(plan)
+		if !ok {
+			return nil
+		}
+		select {
+		case todo <- next:
+			bytes += int64(next.Length)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // mover is one goroutine's share of the moving.
@@ -81,7 +99,7 @@ type mover struct {
 }
 
 // mover empties packs until there are no more.
-func (c *compaction) mover(ctx context.Context, p *packer.Packer, m *mark, todo <-chan candidate, done chan<- record.Pack) error {
+func (c *compaction) mover(ctx context.Context, p *packer.Packer, m *mark, todo <-chan candidate, done func(record.Pack)) error {
 	v := &mover{c: c, m: m, p: p, hasher: c.repo.Keys.NewHasher(), others: c.repo.NewChunkReader()}
 	for i := range v.framers {
 		f, err := p.NewFramer(objects.Kind(i + 1))
@@ -99,7 +117,7 @@ func (c *compaction) mover(ctx context.Context, p *packer.Packer, m *mark, todo 
 		case err != nil:
 			return err
 		}
-		done <- cand.Pack
+		done(cand.Pack)
 	}
 	for _, f := range v.framers {
 		if err := f.Flush(ctx); err != nil {
@@ -117,84 +135,102 @@ func unreadable(err error) bool {
 		errors.Is(err, objects.ErrNewer) || errors.Is(err, crypt.ErrNoEpoch)
 }
 
-// pack moves what is needed of one pack.
+// pack moves what is needed of one pack. Only that is read.
 func (v *mover) pack(ctx context.Context, p record.Pack) error {
-	stored, err := v.c.repo.Backend().Get(ctx, packer.Key(p.ID), backend.Range{})
-	if err != nil {
-		return fmt.Errorf("read it: %w", err)
-	}
-	v.c.count.Read.Add(uint64(len(stored)))
-	n := pack.PreambleLen + int(p.HeaderLen)
-	if len(stored) < n || objects.ID(blake3.Sum256(stored[:n])) != p.HeaderHash {
-		return objects.Corrupt("pack", "its header is not the one that was committed")
-	}
-	h, err := pack.OpenHeader(v.c.repo.Keys, stored[:n])
+	h, err := v.c.repo.Header(ctx, p)
 	if err != nil {
 		return err
 	}
 	if v.fates, err = v.m.Fates(v.fates[:0], p.ID, h.Chunks); err != nil {
 		return err
 	}
-	// A pack that has the hash that is its name is as it was written. Of any
-	// other one, each frame has to show that it is.
-	s := source{header: h, stored: stored, whole: objects.ID(blake3.Sum256(stored)) == p.ID}
+	needed, err := v.needed(ctx, h)
+	if err != nil {
+		return err
+	}
+	for len(needed) > 0 {
+		n := v.c.near(needed)
+		if err := v.span(ctx, p, h, needed[:n]); err != nil {
+			return err
+		}
+		needed = needed[n:]
+	}
+	return nil
+}
+
+// A need is a frame of which something is to be moved.
+type need struct {
+	pack.Frame
+	kept uint64 // of its plaintext, bytes
+}
+
+func (n *need) end() int64 { return int64(n.Off) + int64(n.Stored) }
+
+// needed returns the frames that something is to be moved of. What another pack
+// is to keep is moved from here, if it cannot be read there.
+func (v *mover) needed(ctx context.Context, h *pack.Header) (list []need, err error) {
 	for _, f := range h.Frames {
-		if err := v.frame(ctx, &s, f); err != nil {
+		chunks, fates := h.FrameChunks(f), v.fates[f.First:f.First+f.Count]
+		n := need{Frame: f}
+		for i := range chunks {
+			if fates[i] == index.KeptThere && !v.readable(ctx, h.Kind, chunks[i].ID) {
+				fates[i] = index.KeptHere
+			}
+			if fates[i] == index.KeptHere {
+				n.kept += uint64(chunks[i].Len)
+			}
+		}
+		if n.kept > 0 {
+			list = append(list, n)
+		}
+	}
+	return list, ctx.Err() // which makes everything unreadable
+}
+
+// gapMax is how many bytes between two frames are read and thrown away rather
+// than asked around.
+const gapMax = 128 << 10
+
+// near returns how many of the frames one read fetches: at least one.
+func (c *compaction) near(list []need) (n int) {
+	for n = 1; n < len(list); n++ {
+		if int64(list[n].Off)-list[n-1].end() > gapMax || list[n].end()-int64(list[0].Off) > c.o.ReadMax {
+			break
+		}
+	}
+	return n
+}
+
+// span moves what is needed of frames that lie near each other.
+func (v *mover) span(ctx context.Context, p record.Pack, h *pack.Header, frames []need) error {
+	off := int64(frames[0].Off)
+	sealed, err := v.c.repo.Read(ctx, p.ID, off, frames[len(frames)-1].end()-off)
+	if err != nil {
+		return err
+	}
+	v.c.count.Read.Add(uint64(len(sealed)))
+	for _, f := range frames {
+		if err := v.frame(ctx, h, f, sealed[int64(f.Off)-off:f.end()-off]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// source is a pack that is being emptied.
-type source struct {
-	header *pack.Header
-	stored []byte
-	whole  bool // its name proves its bytes
-}
-
 // frame moves what is needed of one frame: the frame as it is if that is most
-// of it, else its chunks.
-func (v *mover) frame(ctx context.Context, s *source, f pack.Frame) error {
-	chunks, fates := s.header.FrameChunks(f), v.fates[f.First:f.First+f.Count]
-	var kept uint64
-	for i := range chunks {
-		if fates[i] == index.KeptThere && !v.readable(ctx, s.header.Kind, chunks[i].ID) {
-			fates[i] = index.KeptHere
+// of it, else its chunks. Either way its seal is held against its key first.
+func (v *mover) frame(ctx context.Context, h *pack.Header, f need, sealed []byte) (err error) {
+	chunks, key := h.FrameChunks(f.Frame), h.Keys[f.Key]
+	if v.c.o.asItIs(f) {
+		if v.raw, err = v.c.repo.Authenticate(v.raw, h.Kind, key, f.Frame, sealed); err != nil {
+			return err
 		}
-		if fates[i] == index.KeptHere {
-			kept += uint64(chunks[i].Len)
-		}
+		return v.p.Move(ctx, h.Kind, key, f.Frame, sealed, chunks)
 	}
-	if err := ctx.Err(); err != nil || kept == 0 {
+	if v.raw, err = v.c.repo.OpenFrame(v.raw, h.Kind, key, f.Frame, sealed); err != nil {
 		return err
 	}
-	end := uint64(f.Off) + uint64(f.Stored)
-	if end > uint64(len(s.stored)) {
-		return objects.Corrupt("frame", "the pack ends before it does")
-	}
-	sealed, key := s.stored[f.Off:end], s.header.Keys[f.Key]
-	if asItIs := kept*200 >= uint64(f.Raw)*uint64(100+max(0, v.c.o.Threshold)); asItIs {
-		if !s.whole {
-			if err := v.open(s, f, append([]byte(nil), sealed...)); err != nil {
-				return err
-			}
-			if err := pack.Verify(v.hasher, s.header.Kind, v.raw, chunks); err != nil {
-				return err
-			}
-		}
-		return v.p.Move(ctx, s.header.Kind, key, f, sealed, chunks)
-	}
-	if err := v.open(s, f, sealed); err != nil {
-		return err
-	}
-	return v.anew(ctx, s.header.Kind, chunks, fates)
-}
-
-// open opens a frame into v.raw. Sealed is overwritten.
-func (v *mover) open(s *source, f pack.Frame, sealed []byte) (err error) {
-	v.raw, err = v.c.repo.OpenFrame(v.raw, s.header.Kind, s.header.Keys[f.Key], f, sealed)
-	return err
+	return v.anew(ctx, h.Kind, chunks, v.fates[f.First:f.First+f.Count])
 }
 
 // anew frames the chunks anew that v.raw holds and that are to be kept.

@@ -13,12 +13,34 @@ import (
 type plan struct {
 	dead []record.Pack // nothing of them is needed, and they are in no pack's place
 	move []candidate   // what is needed of them is to be moved
+	join []candidate   // likewise, but only to have fewer packs
+
+	unused uint64 // bytes, about, that nothing needs of packs that stay
 }
 
 // A candidate is a pack to be emptied.
 type candidate struct {
 	record.Pack
-	kept float64 // the share of it that is to be moved
+	unused float64 // the share of it that nothing needs
+}
+
+// freed is what emptying the pack frees, bytes.
+func (c candidate) freed() float64 { return float64(c.Length) * c.unused }
+
+// packShare says how much of one pack may stay unused: so many times the share
+// of the repository that may. Emptying a pack costs the more for each byte that
+// it frees, the more of it is needed. A fourth of a pack, where a twentieth of the
+// repository may, is three bytes that are moved for one that is freed.
+const packShare = 5
+
+// limit is the share of the repository that may stay unused.
+func (o *Options) limit() float64 { return max(0, o.MaxUnused/100) }
+
+// asItIs reports whether a frame is moved as it is: what of it nothing needs is
+// no more than may stay unused. So a pack that was made by moving has no more
+// than that either, and is never moved because of that again.
+func (o *Options) asItIs(f need) bool {
+	return float64(uint64(f.Raw)-f.kept) <= o.limit()*float64(f.Raw)
 }
 
 // smallShare says which packs are small: those below that share of the target.
@@ -28,39 +50,73 @@ const smallShare = 4
 // cannot be read, stay.
 func (c *compaction) plan(m *mark) (*plan, error) {
 	p := new(plan)
-	small := map[objects.Kind][]candidate{}
+	var partly []candidate
 	state := c.repo.State()
 	err := m.Weights(func(w index.Weight) error {
 		entry, live := state.Packs[w.ID]
-		kept := 0.0
-		if w.Chunks > 0 {
-			kept = float64(w.Kept) / float64(w.Chunks)
-		}
 		switch {
 		case !live:
 		case w.Kept+w.Spare == 0:
 			p.dead = append(p.dead, entry)
-		case c.o.Threshold < 0:
-		case kept*100 < float64(c.o.Threshold):
-			p.move = append(p.move, candidate{entry, kept})
-		case w.Len < int64(c.target(w.Kind))/smallShare:
-			small[w.Kind] = append(small[w.Kind], candidate{entry, kept})
+		default:
+			partly = append(partly, candidate{entry, 1 - float64(w.Kept)/float64(w.Chunks)})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
-	}
-	for kind, list := range small {
-		if c.worthJoining(kind, list) {
-			p.move = append(p.move, list...)
-		}
+		return p, err
 	}
 	// What frees most for the least work comes first.
-	slices.SortFunc(p.move, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.kept, b.kept), a.ID.Compare(b.ID))
+	slices.SortFunc(partly, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.unused, a.unused), a.ID.Compare(b.ID))
 	})
+	n := 0
+	if c.o.MaxUnused < 100 {
+		n = c.o.tooEmpty(partly)
+		p.move, p.join = partly[:n], c.worthJoining(partly[n:])
+	}
+	for _, stays := range partly[n:] {
+		p.unused += uint64(stays.freed())
+	}
 	return p, nil
+}
+
+// tooEmpty returns how many packs are to be emptied: those of which more is
+// unused than may of one pack, and more while too much of all of them is. The
+// list begins with the emptiest.
+func (o *Options) tooEmpty(list []candidate) (n int) {
+	var all, unused float64
+	for _, c := range list {
+		all += float64(c.Length)
+		unused += c.freed()
+	}
+	for ; n < len(list); n++ {
+		c := list[n]
+		if c.unused <= o.limit() || c.unused < packShare*o.limit() && unused <= o.limit()*all {
+			break
+		}
+		all -= c.freed()
+		unused -= c.freed()
+	}
+	return n
+}
+
+// worthJoining returns the packs of a list that are small, where there are so
+// many of a kind that joining them helps.
+func (c *compaction) worthJoining(list []candidate) (join []candidate) {
+	for _, kind := range []objects.Kind{objects.Data, objects.Meta} {
+		var small []candidate
+		var sum uint64
+		for _, p := range list {
+			if p.Kind == kind && p.Length < uint64(c.target(kind))/smallShare {
+				small, sum = append(small, p), sum+p.Length
+			}
+		}
+		if len(small) > 1 && (len(small) >= joinFrom || sum >= uint64(c.target(kind))/smallShare) {
+			join = append(join, small...)
+		}
+	}
+	return join
 }
 
 // target is the length of a full pack of a kind, bytes.
@@ -75,46 +131,56 @@ func (c *compaction) target(kind objects.Kind) int {
 // what a pack holds is then moved a logarithmic number of times.
 const joinFrom = 8
 
-func (c *compaction) worthJoining(kind objects.Kind, list []candidate) bool {
-	var sum uint64
-	for _, p := range list {
-		sum += p.Length
-	}
-	return len(list) > 1 && (len(list) >= joinFrom || sum >= uint64(c.target(kind))/smallShare)
-}
-
-// more reports whether something is left to be done.
-func (p *plan) more() bool { return len(p.dead)+len(p.move) > 0 }
+// len returns how many packs are left to be done.
+func (p *plan) len() int { return len(p.dead) + len(p.move) + len(p.join) }
 
 // deadAtOnce is how many dead packs a commit condemns: 32 bytes each.
 const deadAtOnce = 4096
 
-// next takes a batch from the plan: dead packs first, which costs nothing, and
-// then packs to be moved, bytes of them.
-func (p *plan) next(bytes int64) (dead []record.Pack, move []candidate) {
-	if n := min(len(p.dead), deadAtOnce); n > 0 {
-		dead, p.dead = p.dead[:n], p.dead[n:]
-		return dead, nil
+// nextDead takes dead packs from the plan, as many as a commit condemns.
+func (p *plan) nextDead() (dead []record.Pack) {
+	n := min(len(p.dead), deadAtOnce)
+	dead, p.dead = p.dead[:n], p.dead[n:]
+	return dead
+}
+
+// nextMove takes a pack from the plan that is to be moved. Where the way to the
+// store carries only packs that are as small, none is to be joined.
+func (c *compaction) nextMove(p *plan) (next candidate, ok bool) {
+	from := &p.move
+	if len(p.move) == 0 {
+		from = &p.join
+		if c.slow() {
+			p.join = nil
+		}
 	}
-	n := 0
-	for n < len(p.move) && bytes > 0 {
-		bytes -= int64(p.move[n].Length)
-		n++
+	if len(*from) == 0 {
+		return candidate{}, false
 	}
-	move, p.move = p.move[:n], p.move[n:]
-	return nil, move
+	next, *from = (*from)[0], (*from)[1:]
+	return next, true
+}
+
+// stay returns how much that nothing needs stays if nothing more is done, bytes.
+func (p *plan) stay() uint64 {
+	n := p.unused
+	for _, m := range slices.Concat(p.move, p.join) {
+		n += uint64(m.freed())
+	}
+	return n
 }
 
 // estimate tells what the plan would do.
 func (p *plan) estimate(s *Summary) {
+	s.Unused = p.unused
 	for _, d := range p.dead {
 		s.Condemned++
 		s.CondemnedBytes += d.Length
 	}
-	for _, m := range p.move {
+	for _, m := range slices.Concat(p.move, p.join) {
 		s.Condemned++
 		s.Moved++
 		s.CondemnedBytes += m.Length
-		s.NewBytes += uint64(float64(m.Length) * m.kept)
+		s.NewBytes += uint64(float64(m.Length) - m.freed())
 	}
 }

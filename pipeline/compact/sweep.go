@@ -186,6 +186,8 @@ func (c *compaction) storeTime(ctx context.Context) (time.Time, error) {
 // showing is left to a later sweep.
 func (c *compaction) deleteAll(ctx context.Context, state *record.State, packs map[objects.ID]uint64) error {
 	left := packs
+	c.count.Swept.Store(0)
+	c.count.SweptTotal.Store(uint64(len(packs)))
 	for round := 0; len(left) > 0 && round < sweepRounds; round++ {
 		group, deleting := errgroup.WithContext(ctx)
 		group.SetLimit(deletesAtOnce)

@@ -368,7 +368,7 @@ func TestMoved(t *testing.T) {
 			one, err := other.Find("one")
 			must(t, err)
 			must(t, other.Delete(t.Context(), t.Context(), time.Now(), one.ID))
-			s, err := compact.Run(t.Context(), t.Context(), other, compact.Options{Now: time.Now, SweepNow: true, Threshold: 99})
+			s, err := compact.Run(t.Context(), t.Context(), other, compact.Options{Now: time.Now, SweepNow: true, MaxUnused: -1})
 			must(t, err)
 			if s.Moved == 0 || s.Swept == 0 {
 				t.Fatalf("nothing was moved: %+v", s)
