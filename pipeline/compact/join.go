@@ -30,7 +30,7 @@ func Join(ctx, stop context.Context, repo *repository.Repository, o Options) (Su
 		return Summary{}, err
 	}
 	c := &compaction{o: o, repo: repo, stop: stop, count: o.Progress}
-	small := c.small()
+	small := c.smallPacks()
 	if head := repo.Head(); len(small) == 0 || len(head.Holders)+len(head.Queue) > 0 || c.slow() {
 		return Summary{}, nil
 	}
@@ -56,11 +56,11 @@ func (c *compaction) slow() bool {
 	return measured && n < int64(c.o.PackTarget)/smallShare
 }
 
-// small returns the packs to be joined, the smallest first; none if there are
+// smallPacks returns the packs to be joined, the smallest first; none if there are
 // few.
-func (c *compaction) small() (list []record.Pack) {
+func (c *compaction) smallPacks() (list []record.Pack) {
 	for _, p := range c.repo.State().Packs {
-		if p.Length < uint64(c.target(p.Kind))/smallShare {
+		if c.small(p) {
 			list = append(list, p)
 		}
 	}

@@ -51,6 +51,7 @@ const smallShare = 4
 func (c *compaction) plan(m *mark) (*plan, error) {
 	p := new(plan)
 	var partly []candidate
+	var needed float64 // bytes of the packs that are left out of it
 	state := c.repo.State()
 	err := m.Weights(func(w index.Weight) error {
 		entry, live := state.Packs[w.ID]
@@ -58,6 +59,8 @@ func (c *compaction) plan(m *mark) (*plan, error) {
 		case !live:
 		case w.Kept+w.Spare == 0:
 			p.dead = append(p.dead, entry)
+		case w.Kept == w.Chunks && !c.small(entry):
+			needed += float64(entry.Length)
 		default:
 			partly = append(partly, candidate{entry, 1 - float64(w.Kept)/float64(w.Chunks)})
 		}
@@ -72,7 +75,7 @@ func (c *compaction) plan(m *mark) (*plan, error) {
 	})
 	n := 0
 	if c.o.MaxUnused < 100 {
-		n = c.o.tooEmpty(partly)
+		n = c.o.tooEmpty(partly, needed)
 		p.move, p.join = partly[:n], c.worthJoining(partly[n:])
 	}
 	for _, stays := range partly[n:] {
@@ -83,9 +86,10 @@ func (c *compaction) plan(m *mark) (*plan, error) {
 
 // tooEmpty returns how many packs are to be emptied: those of which more is
 // unused than may of one pack, and more while too much of all of them is. The
-// list begins with the emptiest.
-func (o *Options) tooEmpty(list []candidate) (n int) {
-	var all, unused float64
+// list begins with the emptiest; beside it there are so many bytes of packs that
+// are needed wholly.
+func (o *Options) tooEmpty(list []candidate, needed float64) (n int) {
+	all, unused := needed, 0.0
 	for _, c := range list {
 		all += float64(c.Length)
 		unused += c.freed()
@@ -108,7 +112,7 @@ func (c *compaction) worthJoining(list []candidate) (join []candidate) {
 		var small []candidate
 		var sum uint64
 		for _, p := range list {
-			if p.Kind == kind && p.Length < uint64(c.target(kind))/smallShare {
+			if p.Kind == kind && c.small(p.Pack) {
 				small, sum = append(small, p), sum+p.Length
 			}
 		}
@@ -118,6 +122,9 @@ func (c *compaction) worthJoining(list []candidate) (join []candidate) {
 	}
 	return join
 }
+
+// small reports whether a pack is one of those that are joined.
+func (c *compaction) small(p record.Pack) bool { return p.Length < uint64(c.target(p.Kind))/smallShare }
 
 // target is the length of a full pack of a kind, bytes.
 func (c *compaction) target(kind objects.Kind) int {
