@@ -48,12 +48,22 @@ func Join(ctx, stop context.Context, repo *repository.Repository, o Options) (Su
 
 // slow reports whether this run would make small packs on purpose.
 func (c *compaction) slow() bool {
-	size := c.repo.PackSize()
-	if size == nil {
-		return false
-	}
-	n, measured := size()
+	n, measured := c.packSize()
 	return measured && n < int64(c.o.PackTarget)/smallShare
+}
+
+// fast reports whether it is known that it would not.
+func (c *compaction) fast() bool {
+	n, measured := c.packSize()
+	return measured && n >= int64(c.o.PackTarget)/smallShare
+}
+
+// packSize returns how long packs should be for now: packer.Options.Size.
+func (c *compaction) packSize() (n int64, measured bool) {
+	if size := c.repo.PackSize(); size != nil {
+		return size()
+	}
+	return int64(c.o.PackTarget), true
 }
 
 // smallPacks returns the packs to be joined, the smallest first; none if there are

@@ -191,10 +191,19 @@ func (v *mover) needed(ctx context.Context, h *pack.Header) (list []need, err er
 // than asked around.
 const gapMax = 128 << 10
 
+// slowRead is how many bytes one read asks for, unless a single frame is longer,
+// where the way to the store is slow or nobody knows yet: a read that breaks off is
+// begun anew.
+const slowRead = 1 << 20
+
 // near returns how many of the frames one read fetches: at least one.
 func (c *compaction) near(list []need) (n int) {
+	most := c.o.ReadMax
+	if !c.fast() {
+		most = min(most, slowRead)
+	}
 	for n = 1; n < len(list); n++ {
-		if int64(list[n].Off)-list[n-1].end() > gapMax || list[n].end()-int64(list[0].Off) > c.o.ReadMax {
+		if int64(list[n].Off)-list[n-1].end() > gapMax || list[n].end()-int64(list[0].Off) > most {
 			break
 		}
 	}
