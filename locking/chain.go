@@ -67,8 +67,8 @@ func (c *Chain) Init(ctx context.Context) error { return c.cell.create(ctx) }
 
 // Refresh reads what is new. When nothing is, it costs one request, whatever
 // the size of the repository. Besides the store's errors it answers ErrNoHead,
-// ErrRolledBack, ErrForked, and for a record that is damaged a
-// *objects.CorruptError, for one that is missing backend.ErrNotExist.
+// ErrRolledBack, ErrForked, and ErrBroken: beside it, for a record that is damaged
+// a *objects.CorruptError, for one that is missing backend.ErrNotExist.
 func (c *Chain) Refresh(ctx context.Context) (News, error) {
 	if err := c.gate.enter(ctx); err != nil {
 		return News{}, err

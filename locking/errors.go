@@ -26,6 +26,8 @@ var (
 	// ErrNoHead: the store is there and its head is not, so the repository was
 	// not fully created, or was damaged.
 	ErrNoHead = errors.New("repository has no head")
+	// ErrBroken: a record that the chain names is damaged or missing.
+	ErrBroken = errors.New("the chain of commits is broken")
 	// ErrRolledBack is matched by every *RolledBackError.
 	ErrRolledBack = errors.New("repository was rolled back")
 	// ErrForked is matched by every *ForkedError.

@@ -20,7 +20,7 @@ var ErrHeadWhole = errors.New("the repository's head is whole: there is nothing 
 // A Survey is what the commit records of a repository add up to whose head is
 // lost, or leads to a record that is (PROTOCOL.md §12).
 type Survey struct {
-	Tip  Mark      // the newest record of the line that is taken for the chain; zero: there are no records
+	Tip  Mark      // the newest record of the line that is taken for the chain; zero: none leads to a whole state
 	Made time.Time // when it was committed, by its host's clock
 
 	// State is that after Tip, with the packs that records beside the line have
@@ -117,13 +117,10 @@ func (s *Survey) read(ctx context.Context) error {
 }
 
 // choose takes the line for the chain that leads furthest from the beginning
-// or a snapshot; one that this machine has seen before all others. Where all
-// records are lost that is the beginning itself, with nothing in it.
+// or a snapshot; one that this machine has seen before all others. Where none
+// does, that is the beginning itself, with nothing in it, and what records are
+// left are beside it.
 func (s *Survey) choose() error {
-	if len(s.nodes) == 0 && len(s.Damaged) == 0 {
-		s.tip = record.NewState(s.chain.options.Keys)
-		return nil
-	}
 	var seen Mark
 	if w := s.chain.options.Witness; w != nil {
 		seen, _ = w.Mark() // it only helps to choose
@@ -140,10 +137,14 @@ func (s *Survey) choose() error {
 			best, bestSeen = line, has
 		}
 	}
-	if best == nil {
-		return objects.Corrupt("head", "it is lost, and so is every snapshot: no record leads to a whole state")
+	switch {
+	case best != nil:
+		return s.follow(best)
+	case len(s.nodes) == 0 && len(s.Damaged) > 0:
+		return fmt.Errorf("head is lost, and no commit record can be read: %w", errors.Join(s.Damaged...))
 	}
-	return s.follow(best)
+	s.tip = record.NewState(s.chain.options.Keys)
+	return nil
 }
 
 // down returns the line from n down to the first snapshot or the beginning, and
@@ -231,15 +232,32 @@ func (s *Survey) takeBeside() {
 		s.Beside = append(s.Beside, r.Archives...)
 	}
 	s.dropKnown()
-	s.State = s.tip.Clone()
-	if err := s.State.Apply(s.Tip.Commit, following(s.tip, &s.add)); err != nil {
-		panic(err) // it follows by construction
-	}
+	s.sum()
 	s.Beside = slices.DeleteFunc(s.Beside, func(a record.Archive) bool {
 		id := a.ID(s.chain.options.Keys.NewHasher())
 		return slices.Contains(s.add.Removed, id) ||
 			slices.ContainsFunc(s.State.Archives, func(l record.Listed) bool { return l.ID == id })
 	})
+}
+
+// sum makes State of the tip and of what is added to it.
+func (s *Survey) sum() {
+	s.State = s.tip.Clone()
+	if err := s.State.Apply(s.Tip.Commit, following(s.tip, &s.add)); err != nil {
+		panic(err) // it follows by construction
+	}
+}
+
+// Adopt adds to State, and to what Rebuild writes, packs that are whole and
+// durable: the records that named them may be lost. Those that MayAdopt does not
+// allow are left out.
+func (s *Survey) Adopt(packs ...record.Pack) {
+	for _, p := range packs {
+		if MayAdopt(s.State, p.ID) {
+			s.add.Packs = append(s.add.Packs, p)
+		}
+	}
+	s.sum()
 }
 
 // dropKnown leaves in add what the line does not say already.

@@ -148,6 +148,59 @@ func TestRecordsBesideTheLine(t *testing.T) {
 	}
 }
 
+// TestNoWholeStateIsLeft loses all records but the newest, which carries no
+// snapshot: the line begins anew, with what that one says and packs that are there.
+func TestNoWholeStateIsLeft(t *testing.T) {
+	t.Parallel()
+	store, keys := create(t)
+	c := open(t, store, keys)
+	for i := range 3 {
+		commit(t, c, fmt.Sprint(i))
+	}
+	before := refresh(t, open(t, store, keys))
+	put(t, store, keys, newest(before), record.Commit{
+		Archives: []record.Archive{named("newest")}, Condemned: []objects.ID{{2}}, Removed: []objects.ID{{7}},
+	})
+	store = without(t, store, "head")
+	for _, link := range before.Records {
+		if err := store.Delete(t.Context(), backend.Key(record.CommitKey(link.At.Generation, link.At.Commit))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := survey(t, store, keys)
+	if s.Tip != (locking.Mark{}) || len(s.Beside) != 1 {
+		t.Fatalf("got tip %s and %d archives beside it, want none and one", s.Tip, len(s.Beside))
+	}
+	pack := func(n byte) record.Pack {
+		return record.Pack{ID: objects.ID{n}, Kind: objects.Data, Length: 1000, HeaderLen: 100}
+	}
+	s.Adopt(pack(1), pack(2), pack(1))
+	if _, err := s.Rebuild(t.Context(), record.Commit{Made: time.Now()}, s.Beside); err != nil {
+		t.Fatal(err)
+	}
+	state := refresh(t, open(t, store, keys)).State
+	_, live := state.Packs[objects.ID{1}]
+	_, dead := state.Condemned[objects.ID{2}]
+	if len(state.Packs) != 1 || !live || !dead || len(state.Archives) != 1 || state.Generation != 1 {
+		t.Errorf("got generation %d with %d packs, 1 live %t, 2 condemned %t, and %d archives, want 1, 1, true, true and 1",
+			state.Generation, len(state.Packs), live, dead, len(state.Archives))
+	}
+
+	// What cannot be read may be worth mending: nothing is begun anew beside it.
+	rotten := without(t, store, "head")
+	for info, err := range store.List(t.Context(), "commits/") {
+		if err == nil {
+			err = errors.Join(rotten.Delete(t.Context(), info.Key), rotten.Put(t.Context(), info.Key, []byte("rotten")))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := open(t, rotten, keys).Survey(t.Context()); !objects.IsCorrupt(err) {
+		t.Errorf("got %v, want that the records are damaged", err)
+	}
+}
+
 // TestBrokenChainIsRebuilt loses a record in the middle: what is behind it is
 // beside the line.
 func TestBrokenChainIsRebuilt(t *testing.T) {

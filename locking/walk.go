@@ -3,6 +3,7 @@ package locking
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"cairn/backend"
@@ -55,6 +56,9 @@ func (w *walk) run(ctx context.Context) error {
 		if w.snapshot != nil && errors.Is(err, backend.ErrNotExist) {
 			w.known = nil // records older than a snapshot may have been removed
 			return w.prove(ctx, at)
+		}
+		if objects.IsCorrupt(err) || errors.Is(err, backend.ErrNotExist) {
+			return fmt.Errorf("%w: %w", ErrBroken, err)
 		}
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,7 @@ func TestLostHead(t *testing.T) {
 		b.want(done, "init")
 		b.loseHead(s, 1, func() {}, "head")
 		b.loseHead(s, 2, b.moveIn, "head", "bundles/")
+		b.loseRecords(s)
 	})
 }
 
@@ -176,6 +178,33 @@ func (b *box) condemn(s shelf, content []byte) map[string][]byte {
 		}
 	}
 	return dead
+}
+
+// loseRecords loses all commits but the newest, which carries no snapshot, and all
+// that leads to it. What that one made comes back, with packs that no commit is
+// left to name.
+func (b *box) loseRecords(s shelf) {
+	t := b.t
+	t.Helper()
+	write(t, b.src+"/last", noise(20, 300_000))
+	b.archive()
+	want := describe(t, b.src, owners)
+	records := s.keys(t, "commits/")
+	slices.Sort(records)
+	lose := slices.Concat(records[:len(records)-1], s.keys(t, "head"), s.keys(t, "bundles/"))
+	for _, key := range lose {
+		s.remove(t, key)
+	}
+	b.moveIn()
+	b.want(damaged, "list")
+	b.want(done, "rebuild-head", "--yes")
+	b.want(rolledBack, "list")
+	b.want(done, "--accept-rollback", "check", "--read-data")
+	b.checkRestore("of the newest commit", want)
+	b.want(done, b.backupArgs()...)
+	b.want(done, "compact", "--now")
+	b.want(done, "check", "--read-data")
+	b.checkRestore("after compact", want)
 }
 
 // loseHead loses objects after packs were condemned, which come back: a request

@@ -75,13 +75,22 @@ func (c *rebuildHeadCmd) Run(ctx context.Context, g *globals) (err error) {
 // describe says what would be brought back and what not.
 func (c *rebuildHeadCmd) describe(g *globals, l *repository.Lost) {
 	w := g.term.out
-	if l.Tip == (locking.Mark{}) {
+	begun := l.Tip == (locking.Mark{})
+	switch {
+	case begun && len(l.Beside) == 0:
 		fmt.Fprintln(w, "no commit is left: the archives are lost, unless there is another copy of commits/ to put back")
 		fmt.Fprintln(w, "packs are kept: the next backup takes them over and stores only what they do not hold")
 		return
+	case begun:
+		fmt.Fprintln(w, "no commit is left that leads to all archives: those are lost that are not named here,")
+		fmt.Fprintln(w, "unless there is another copy of commits/ to put back")
+	default:
+		fmt.Fprintf(w, "newest commit: generation %d of %s, with %s\n",
+			l.Tip.Generation, l.Made.Local().Format("2006-01-02 15:04:05"), count(uint64(len(l.State.Archives)), "archive"))
 	}
-	fmt.Fprintf(w, "newest commit: generation %d of %s, with %s\n",
-		l.Tip.Generation, l.Made.Local().Format("2006-01-02 15:04:05"), count(uint64(len(l.State.Archives)), "archive"))
+	if l.Adopted > 0 {
+		fmt.Fprintf(w, "%s found that no commit is left to name, and used\n", count(uint64(l.Adopted), "pack"))
+	}
 	list := func(what string, archives []record.Archive) {
 		for _, a := range archives {
 			fmt.Fprintf(w, "%s: %s of %s\n", what, name(a.Name), a.Start.Local().Format("2006-01-02 15:04:05"))
@@ -91,6 +100,10 @@ func (c *rebuildHeadCmd) describe(g *globals, l *repository.Lost) {
 	list("lost, because parts are gone", l.Gone)
 	for _, err := range l.Damaged {
 		g.term.warn("%v", err)
+	}
+	if begun {
+		fmt.Fprintln(w, "whoever has seen the repository before has to run cairn with --accept-rollback once")
+		return
 	}
 	fmt.Fprintln(w, "commits newer than that are not there; if there were any, what they added is lost,")
 	fmt.Fprintln(w, "and whoever has seen them has to run cairn with --accept-rollback once")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"cairn/backend"
@@ -21,6 +22,10 @@ type Lost struct {
 	*locking.Survey
 	Kept []record.Archive // of those beside the line: whole, and part of the rebuilt repository
 	Gone []record.Archive // and those that are not whole any more
+
+	// Adopted is how many packs were found that no record is left to name. They
+	// become part of the repository, for archives beside the line need some.
+	Adopted int
 
 	r     *Repository
 	cache string
@@ -57,11 +62,38 @@ func OpenLost(ctx context.Context, store Store, o Options) (l *Lost, err error) 
 	if err := r.Sync(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.sort(ctx); err != nil || len(l.Gone) == 0 {
+		return l, err
+	}
+	if err := l.adopt(ctx); err != nil {
+		return nil, err
+	}
 	return l, l.sort(ctx)
+}
+
+// adopt takes in the packs that no record names: one that did may be lost, which
+// is no reason to lose what later archives have in them.
+func (l *Lost) adopt(ctx context.Context) error {
+	var mu sync.Mutex
+	var packs []record.Pack
+	err := l.r.adopt(ctx, l.State, func(p record.Pack) {
+		mu.Lock()
+		defer mu.Unlock()
+		p.Header = nil // read from the pack by who wants it: a record has no room for all
+		packs = append(packs, p)
+	})
+	if err != nil {
+		return fmt.Errorf("look for packs that no commit is left to name: %w", err)
+	}
+	l.Adopt(packs...)
+	l.Adopted = len(packs)
+	l.r.news.Store(&locking.News{State: l.State})
+	return nil
 }
 
 // sort tells which archives beside the line are whole.
 func (l *Lost) sort(ctx context.Context) error {
+	l.Kept, l.Gone = nil, nil
 	for _, a := range l.Beside {
 		whole, err := l.whole(ctx, a)
 		if err != nil {

@@ -87,13 +87,20 @@ func (w *Writer) adopt(ctx context.Context) error {
 	if err := w.takeIn(ctx, state); err != nil {
 		return err
 	}
+	return w.r.adopt(ctx, state, func(p record.Pack) { w.Add([]record.Pack{p}) })
+}
+
+// adopt gives to found, which is called concurrently, every whole pack that
+// state neither names nor condemns, and makes it findable. What this run has
+// stored itself is not among them.
+func (r *Repository) adopt(ctx context.Context, state *record.State, found func(record.Pack)) error {
 	var orphans []backend.Info
-	for info, err := range w.r.store.Backend.List(ctx, "packs/") {
+	for info, err := range r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return fmt.Errorf("list packs: %w", err)
 		}
 		id, ours := packer.ParseKey(info.Key)
-		if ours && locking.MayAdopt(state, id) && !w.r.Index.Pending(id) { // what is pending is this run's own
+		if ours && locking.MayAdopt(state, id) && !r.Index.Pending(id) {
 			orphans = append(orphans, info)
 		}
 	}
@@ -105,8 +112,8 @@ func (w *Writer) adopt(ctx context.Context) error {
 			break
 		}
 		group.Go(func() error {
-			defer func() { w.r.indexing(int(done.Add(1)), len(orphans)) }()
-			return w.adoptPack(adopting, info)
+			defer func() { r.indexing(int(done.Add(1)), len(orphans)) }()
+			return r.adoptPack(adopting, info, found)
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -115,37 +122,37 @@ func (w *Writer) adopt(ctx context.Context) error {
 	return ctx.Err() // one that ended may have left some out
 }
 
-// adoptPack makes one pack part of the next commit, if it is whole.
-func (w *Writer) adoptPack(ctx context.Context, info backend.Info) error {
+// adoptPack gives one pack to found, if it is whole.
+func (r *Repository) adoptPack(ctx context.Context, info backend.Info, found func(record.Pack)) error {
 	id, _ := packer.ParseKey(info.Key)
-	p, h, err := w.r.examine(ctx, id, info.Size)
+	p, h, err := r.examine(ctx, id, info.Size)
 	if objects.IsCorrupt(err) || errors.Is(err, objects.ErrNewer) {
-		w.r.warn(fmt.Errorf("a pack that an interrupted run has left is not used: %w", err))
+		r.warn(fmt.Errorf("a pack that no commit names is not used: %w", err))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := w.harden(ctx, info.Key); err != nil {
+	if err := r.harden(ctx, info.Key); err != nil {
 		return err
 	}
-	if err := w.r.Index.Add(packer.IndexPack(p), h); err != nil {
+	if err := r.Index.Add(packer.IndexPack(p), h); err != nil {
 		return err
 	}
-	w.Add([]record.Pack{p})
+	found(p)
 	return nil
 }
 
 // harden makes sure that an object is durable whose writer may have died
 // before it could say so: creating it again fails, and that is the answer
 // which the store gives only for what is durable.
-func (w *Writer) harden(ctx context.Context, key backend.Key) error {
-	err := w.r.store.Backend.Put(ctx, key)
+func (r *Repository) harden(ctx context.Context, key backend.Key) error {
+	err := r.store.Backend.Put(ctx, key)
 	if errors.Is(err, backend.ErrExist) {
 		return nil
 	}
 	if err == nil {
-		err = errors.Join(errors.New("it vanished"), w.r.store.Backend.Delete(ctx, key))
+		err = errors.Join(errors.New("it vanished"), r.store.Backend.Delete(ctx, key))
 	}
 	return fmt.Errorf("make %s durable: %w", key, err)
 }
