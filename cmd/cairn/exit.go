@@ -116,7 +116,7 @@ var outcomes = []outcome{
 	{is(mount.ErrRefused), exitFailed, "it has said why above: the directory must be yours and /dev/fuse open to you"},
 	{is(errDamaged), exitDamaged, ""},
 	{is(locking.ErrNoHead), exitDamaged, "nothing was changed: cairn rebuild-head says what can be brought back, and asks before it does"},
-	{is(locking.ErrBroken), exitDamaged, "put that commit back from another copy of the repository if there is one; if not, cairn rebuild-head says what can be brought back, and asks before it does"},
+	{is(locking.ErrBroken), exitDamaged, "put it back from another copy of the repository if there is one; if not, cairn rebuild-head says what can be brought back, and asks before it does"},
 	{is(errUnreadable), exitDamaged, "nothing can be read without it: put it back from another copy of the repository if there is one, and remove nothing else"},
 	{objects.IsCorrupt, exitDamaged, "run cairn check --read-data to see what is affected; nothing was changed"},
 	{is(repository.ErrNoChunk), exitDamaged, ""},
