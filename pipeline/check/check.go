@@ -76,16 +76,19 @@ type checker struct {
 	badPacks map[objects.ID]bool // guarded by mu
 
 	done      map[objects.ID]bool // packs that were checked, or are gone
+	at        objects.ID          // the commit whose packs these are
+	stray     uint64              // packs that no commit names, when they were listed last
 	asking    sync.Mutex          // held while the repository is read anew
 	overtaken bool                // packs were removed meanwhile; guarded by asking
 }
 
 // allPacks checks the packs of the repository. Where others remove some
 // meanwhile, those that took their place are checked too.
-func (c *checker) allPacks(ctx context.Context) (stray uint64, err error) {
+func (c *checker) allPacks(ctx context.Context) error {
 	for {
 		c.overtaken = false
 		state := c.repo.State()
+		c.at = state.Commit
 		c.progress.PacksTotal.Store(uint64(len(state.Packs)))
 		todo := map[objects.ID]record.Pack{}
 		for id, p := range state.Packs {
@@ -93,12 +96,13 @@ func (c *checker) allPacks(ctx context.Context) (stray uint64, err error) {
 				todo[id], c.done[id] = p, true
 			}
 		}
-		stray, err = c.listed(ctx, state, todo)
+		var err error
+		c.stray, err = c.listed(ctx, state, todo)
 		if err == nil {
 			err = c.packs(ctx, todo)
 		}
 		if err != nil || !c.overtaken {
-			return stray, err
+			return err
 		}
 	}
 }
@@ -121,16 +125,6 @@ func (c *checker) removed(ctx context.Context, id objects.ID) (bool, error) {
 	return dead, nil
 }
 
-// deleted reports whether others have removed an archive from the repository
-// since that was read.
-func (c *checker) deleted(ctx context.Context, id objects.ID) (bool, error) {
-	if err := c.repo.Refresh(ctx); err != nil {
-		return false, err
-	}
-	listed := slices.ContainsFunc(c.repo.State().Archives, func(a record.Listed) bool { return a.ID == id })
-	return !listed, nil
-}
-
 // Run checks repo, which must have been opened without a cache, so that its
 // index is what the packs say now. Damage is told to Options.Problem and
 // counted; an error means that the check could not go on.
@@ -142,7 +136,7 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 		repo: repo, o: o, progress: o.Progress,
 		bad: map[objects.ID]bool{}, badPacks: map[objects.ID]bool{}, done: map[objects.ID]bool{},
 	}
-	stray, err := c.allPacks(ctx)
+	err := c.allPacks(ctx)
 	if err == nil {
 		err = c.slots(ctx)
 	}
@@ -153,7 +147,7 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 	return Summary{
 		Packs: c.progress.Packs.Load(), Archives: c.progress.Archives.Load(),
 		Entries: c.progress.Entries.Load(), Bytes: c.progress.Bytes.Load(),
-		Unreferenced: stray, Problems: c.problems.Load(), Bad: slices.Collect(maps.Keys(c.badPacks)),
+		Unreferenced: c.stray, Problems: c.problems.Load(), Bad: slices.Collect(maps.Keys(c.badPacks)),
 	}, err
 }
 
@@ -314,59 +308,6 @@ func (c *checker) lost(chunks []pack.Chunk) {
 	for _, chunk := range chunks {
 		c.bad[chunk.ID] = true
 	}
-}
-
-// archives walks the tree of every archive.
-func (c *checker) archives(ctx context.Context) error {
-	for _, a := range c.repo.Archives() {
-		if err := c.archive(ctx, a); err != nil {
-			return err
-		}
-		c.progress.Archives.Add(1)
-	}
-	return nil
-}
-
-// namedMax is how many problems of one archive are told. A pack that is gone may
-// take millions of files with it, and as many in the next archive.
-const namedMax = 1000
-
-// archive checks that every entry of a can be read and all its chunks are
-// there. It goes on behind what cannot be read, unless others have deleted the
-// archive meanwhile.
-func (c *checker) archive(ctx context.Context, a repository.Archive) error {
-	meta := c.repo.NewMetaReader()
-	reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
-	found := uint64(0)
-	for e, err := range reader.All() {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil {
-			c.progress.Entries.Add(1)
-			if err = c.entry(reader, e); err == nil {
-				continue
-			}
-			err = fmt.Errorf("%q: %w", e.Path, err)
-		}
-		err = fmt.Errorf("archive %s: %w", a.Name, err)
-		if !damage(err) {
-			return err
-		}
-		if found == 0 {
-			if deleted, err := c.deleted(ctx, a.ID); err != nil || deleted {
-				return err // nobody misses what was in it
-			}
-		}
-		if found++; found <= namedMax {
-			c.problem(err)
-		}
-	}
-	if found > namedMax {
-		c.problems.Add(found - namedMax - 1)
-		c.problem(fmt.Errorf("archive %s: %d more files, or ranges of them, are damaged", a.Name, found-namedMax))
-	}
-	return nil
 }
 
 // damage reports whether err says that something stored is missing or not as
