@@ -1,8 +1,6 @@
 package index
 
 import (
-	"runtime/debug"
-
 	"cairn/objects"
 )
 
@@ -109,33 +107,14 @@ func (x *Index) inRunsUpTo(most doubt, id *objects.ID, p *Place) (found bool, er
 	return false, err
 }
 
-// lookupUpTo returns a place of chunk id in a pack of no more than that doubt:
-// a chunk has a row for every pack that holds it, one behind another.
+// lookupUpTo returns a place of chunk id in a pack of no more than that doubt.
 func (r *run) lookupUpTo(most doubt, id *objects.ID, doubts map[objects.ID]doubt, p *Place) (ok bool, err error) {
-	i, found, err := r.find(id)
-	if !found || err != nil {
-		return false, err
-	}
-	defer r.caught(debug.SetPanicOnFault(true), &err)
-	for ; i > 0; i-- {
-		if c, err := r.chunk(i - 1); err != nil || c.id != *id {
-			break
-		}
-	}
-	for ; i < r.header.counts.chunks; i++ {
-		c, err := r.chunk(i)
-		if err != nil {
-			return false, err
-		}
-		if c.id != *id {
-			return false, nil
-		}
+	err = r.each(id, func(_ uint32, c chunkRow) (more bool, err error) {
 		if err := r.place(&c, p); err != nil {
 			return false, err
 		}
-		if doubts[p.Pack] <= most {
-			return true, nil
-		}
-	}
-	return false, nil
+		ok = doubts[p.Pack] <= most
+		return !ok, nil
+	})
+	return ok && err == nil, err
 }

@@ -171,30 +171,16 @@ func (m *Marks) rows(list []markedRow, id *objects.ID) (rows []markedRow, wanted
 	return list, wanted, nil
 }
 
-// rowsOf is rows for one run: equal IDs stand one behind another.
+// rowsOf is rows for one run.
 func (m *Marks) rowsOf(list []markedRow, n int, r *run, id *objects.ID) (rows []markedRow, err error) {
-	i, found, err := r.find(id)
-	if !found || err != nil {
-		return list, err
-	}
-	defer r.caught(debug.SetPanicOnFault(true), &err)
-	for ; i > 0; i-- {
-		if c, err := r.chunk(i - 1); err != nil || c.id != *id {
-			break
-		}
-	}
-	for ; i < r.header.counts.chunks; i++ {
-		c, err := r.chunk(i)
-		if err != nil || c.id != *id {
-			return list, err
-		}
+	err = r.each(id, func(i uint32, c chunkRow) (more bool, err error) {
 		row, err := m.row(sourceRow{uint32(n), i}, c)
-		if err != nil {
-			return list, err
+		if err == nil {
+			list = append(list, row)
 		}
-		list = append(list, row)
-	}
-	return list, nil
+		return true, err
+	})
+	return list, err
 }
 
 // row numbers a chunk's row and its pack.

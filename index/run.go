@@ -157,6 +157,31 @@ func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	return r.search(l, id)
 }
 
+// each calls f with the rows of chunk id, of which there is one for every pack
+// that holds it, until f wants no more or fails. They stand one behind another.
+func (r *run) each(id *objects.ID, f func(i uint32, c chunkRow) (more bool, err error)) (err error) {
+	i, found, err := r.find(id)
+	if !found || err != nil {
+		return err
+	}
+	defer r.caught(debug.SetPanicOnFault(true), &err)
+	for ; i > 0; i-- {
+		if c, err := r.chunk(i - 1); err != nil || c.id != *id {
+			break
+		}
+	}
+	for ; i < r.header.counts.chunks; i++ {
+		c, err := r.chunk(i)
+		if err != nil || c.id != *id {
+			return err
+		}
+		if more, err := f(i, c); !more || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lookup returns a row of chunk id, whose line is l, and sets p to its place,
 // unless p is nil. It does not catch faults.
 func (r *run) lookup(l *line, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
