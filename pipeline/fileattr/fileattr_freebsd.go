@@ -286,28 +286,10 @@ func (f File) DropInherited() error {
 	})
 }
 
-// Flags returns the flags of f.
-func (f File) Flags() (attr.Flags, error) {
-	bits, err := f.bits()
-	return attr.FlagsOfFreeBSD(bits), err
-}
-
-// ChangeFlags sets some flags of f, takes others away, and leaves the rest.
-// Flags that this system does not have are Unsupported, and the others are set.
-func (f File) ChangeFlags(set, clear attr.Flags) error {
-	on, foreign := set.FreeBSD()
-	off, _ := clear.FreeBSD()
-	before, err := f.bits()
-	if err != nil {
-		return err
-	}
-	if after := before&^off | on; after != before {
-		if err := retry(func() error { return f.chflags(after) }); err != nil {
-			return err
-		}
-	}
-	return foreignFlags(foreign)
-}
+// flagsOf and bitsOf translate between the flags of archives and of this system,
+// which does not have all of them.
+func flagsOf(bits uint32) attr.Flags                            { return attr.FlagsOfFreeBSD(bits) }
+func bitsOf(flags attr.Flags) (bits uint32, foreign attr.Flags) { return flags.FreeBSD() }
 
 func (f File) chflags(bits uint32) error {
 	if f.opened() {
