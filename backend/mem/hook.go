@@ -98,6 +98,16 @@ func (s *Store) Count(op Op) int {
 	return s.counts[op]
 }
 
+// Total returns how many requests of all kinds there were.
+func (s *Store) Total() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, count := range s.counts {
+		n += count
+	}
+	return n
+}
+
 // ResetCounts sets every count to zero.
 func (s *Store) ResetCounts() {
 	s.mu.Lock()

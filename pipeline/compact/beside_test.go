@@ -117,10 +117,7 @@ func TestBesideBackup(t *testing.T) {
 	b := returning(t)
 	b.store.ResetCounts()
 	b.backup()
-	total := 0
-	for op := range mem.Swap + 1 {
-		total += b.store.Count(op)
-	}
+	total := b.store.Total()
 	var condemned, reread atomic.Int64
 	t.Run("", func(t *testing.T) {
 		for n := range total {
@@ -172,10 +169,7 @@ func TestBesideReaders(t *testing.T) {
 	b := aged(t)
 	b.store.ResetCounts()
 	read(b)
-	total := 0
-	for op := range mem.Swap + 1 {
-		total += b.store.Count(op)
-	}
+	total := b.store.Total()
 	for n := range total {
 		if testing.Short() && n%8 != 0 {
 			continue
@@ -200,10 +194,7 @@ func TestCheckBesideDelete(t *testing.T) {
 	b := aged(t)
 	b.store.ResetCounts()
 	b.check()
-	total := 0
-	for op := range mem.Swap + 1 {
-		total += b.store.Count(op)
-	}
+	total := b.store.Total()
 	for n := range total {
 		if testing.Short() && n%8 != 0 {
 			continue

@@ -24,14 +24,10 @@ import (
 
 // total returns how many requests there were, a List of packs counted by its pages.
 func (y *synthetic) total(s *mem.Store) int {
-	n := pages(y.packs) - 1
 	if s.Count(mem.List) == 0 {
-		n = 0
+		return s.Total()
 	}
-	for op := mem.Put; op <= mem.Swap; op++ {
-		n += s.Count(op)
-	}
-	return n
+	return pages(y.packs) - 1 + s.Total()
 }
 
 // keys returns the keys of a store that begin with prefix.
