@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -29,10 +30,18 @@ func (k Key) Validate() error {
 			return fmt.Errorf("%w: key %q", ErrInvalid, string(k))
 		}
 	}
-	if first, _, _ := strings.Cut(string(k), "/"); first == "head" || first == "tmp" {
+	if first, _, _ := strings.Cut(string(k), "/"); first == headSegment || first == tmpSegment {
 		return fmt.Errorf("%w: key %q: %s belongs to the store", ErrInvalid, string(k), first)
 	}
 	return nil
+}
+
+// Begin checks what every call on an object checks first.
+func Begin(ctx context.Context, key Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return key.Validate()
 }
 
 func validSegment(s string) bool {

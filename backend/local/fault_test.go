@@ -211,17 +211,17 @@ func TestInspectAndModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	want := func(path string, want State) {
+	want := func(path string, want backend.State) {
 		t.Helper()
 		if got, err := Inspect(path); got != want || err != nil {
 			t.Errorf("inspect %s: got %d, %v, want %d", path, got, err, want)
 		}
 	}
-	want(s.path, Ours)
-	want(s.path+"/a", Foreign)
-	want(s.path+"/a/k", Foreign)
-	want(dir, Empty)
-	want(dir+"/missing", Missing)
+	want(s.path, backend.Ours)
+	want(s.path+"/a", backend.Foreign)
+	want(s.path+"/a/k", backend.Foreign)
+	want(dir, backend.Empty)
+	want(dir+"/missing", backend.Missing)
 	for name, mode := range map[string]fs.FileMode{"": 0o700, "tmp": 0o700, "head": 0o700, "a": 0o700, "a/k": 0o600} {
 		if info, err := os.Stat(s.path + "/" + name); err != nil || info.Mode().Perm() != mode {
 			t.Errorf("%q: got %v, %v, want mode %o", name, info.Mode(), err, mode)

@@ -17,7 +17,7 @@ const readStride = 16 << 20
 
 // Get implements backend.Backend.
 func (s *Store) Get(ctx context.Context, key backend.Key, r backend.Range) ([]byte, error) {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = r.Validate()
 	}
@@ -78,7 +78,7 @@ func (s *Store) read(ctx context.Context, name string, r backend.Range) ([]byte,
 
 // Stat implements backend.Backend.
 func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error) {
-	if err := begin(ctx, key); err != nil {
+	if err := backend.Begin(ctx, key); err != nil {
 		return backend.Info{}, fmt.Errorf("stat %s: %w", key, err)
 	}
 	st, err := s.stat(string(key))
@@ -93,7 +93,7 @@ func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error)
 
 // Delete implements backend.Backend.
 func (s *Store) Delete(ctx context.Context, key backend.Key) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = s.writable()
 	}

@@ -19,7 +19,7 @@ const stride = 8 << 20
 
 // Put implements backend.Backend.
 func (s *Store) Put(ctx context.Context, key backend.Key, parts ...[]byte) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = s.writable()
 	}

@@ -8,7 +8,6 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,42 +61,23 @@ type Store struct {
 	flushFile func(*os.File) error // flushData, but for tests
 }
 
-// State is what Inspect finds at a path.
-type State int
-
-// What can be at a path: nothing, an empty directory, a store, or something
-// that is none of these.
-const (
-	Missing State = iota
-	Empty
-	Ours
-	Foreign
-)
-
 // Inspect tells what is at dir, so that a caller can refuse to Create a store
-// over anything but Missing and Empty. The lost+found directory of a fresh file
-// system does not count.
-func Inspect(dir string) (State, error) {
+// over anything but Missing and Empty.
+func Inspect(dir string) (backend.State, error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Missing, nil
+		return backend.Missing, nil
 	case errors.Is(err, unix.ENOTDIR):
-		return Foreign, nil
+		return backend.Foreign, nil
 	case err != nil:
-		return Foreign, fmt.Errorf("inspect: %w", err)
+		return backend.Foreign, fmt.Errorf("inspect: %w", err)
 	}
-	state := Empty
+	var names []string
 	for _, e := range entries {
-		switch e.Name() {
-		case tmpDir, versions.Dir:
-			return Ours, nil
-		case "lost+found":
-		default:
-			state = Foreign
-		}
+		names = append(names, e.Name())
 	}
-	return state, nil
+	return backend.StateOf(names), nil
 }
 
 // Create makes a store at dir, which may exist, in a directory that must exist.
@@ -204,14 +184,6 @@ func (s *Store) alive() error {
 		}
 	}
 	return fmt.Errorf("%w: %s holds no store (no head or tmp directory): is its disk mounted?", backend.ErrUnavailable, s.path)
-}
-
-// begin checks what every call on an object checks first.
-func begin(ctx context.Context, key backend.Key) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return key.Validate()
 }
 
 // writable returns an ErrDenied if s is ReadOnly.

@@ -22,7 +22,7 @@ const believed = 64 << 20
 
 // Get implements backend.Backend.
 func (s *Store) Get(ctx context.Context, key backend.Key, r backend.Range) ([]byte, error) {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = r.Validate()
 	}
@@ -124,7 +124,7 @@ func readAll(body io.Reader, n int64) ([]byte, error) {
 
 // Stat implements backend.Backend.
 func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error) {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	var info backend.Info
 	if err == nil {
 		info, err = s.stat(ctx, string(key))

@@ -33,7 +33,7 @@ import (
 func TestInspectAndCreate(t *testing.T) {
 	t.Parallel()
 	server := servers.MinIO(t)
-	wanted := func(s *s3.Store, want s3.State) {
+	wanted := func(s *s3.Store, want backend.State) {
 		t.Helper()
 		if got, err := s.Inspect(t.Context()); got != want || err != nil {
 			t.Errorf("inspect: got %d, %v, want %d", got, err, want)
@@ -42,7 +42,7 @@ func TestInspectAndCreate(t *testing.T) {
 	bucket := "test-" + strings.ToLower(rand.Text())
 	root, below, beside := openRoot(t, server, place(server, bucket, "")), openRoot(t, server, place(server, bucket, "a")),
 		openRoot(t, server, place(server, bucket, "ab"))
-	wanted(root, s3.NoBucket)
+	wanted(root, backend.Missing)
 	if err := below.Put(t.Context(), "k"); !errors.Is(err, backend.ErrUnusable) {
 		t.Errorf("put without a bucket: got %v, want ErrUnusable", err)
 	}
@@ -51,17 +51,17 @@ func TestInspectAndCreate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wanted(root, s3.Empty)
+	wanted(root, backend.Empty)
 	if err := below.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wanted(below, s3.Ours)
-	wanted(root, s3.Foreign)
-	wanted(beside, s3.Empty)
+	wanted(below, backend.Ours)
+	wanted(root, backend.Foreign)
+	wanted(beside, backend.Empty)
 	if _, err := beside.Swap(t.Context(), "", []byte("v")); err != nil {
 		t.Fatal(err)
 	}
-	wanted(beside, s3.Ours)
+	wanted(beside, backend.Ours)
 }
 
 // policy allows actions on a bucket and what is in it.

@@ -20,7 +20,7 @@ import (
 
 // Put implements backend.Backend: one request, whatever the object's size.
 func (s *Store) Put(ctx context.Context, key backend.Key, parts ...[]byte) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil && (s.alone.Load() || newReader(parts).left == 0) {
 		err = s.absent(ctx, key)
 	}
@@ -197,7 +197,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // Delete implements backend.Backend. Where the bucket keeps versions, the object
 // is hidden.
 func (s *Store) Delete(ctx context.Context, key backend.Key) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = s.remove(ctx, string(key))
 	}

@@ -145,22 +145,10 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// State is what Inspect finds.
-type State int
-
-// What can be at a place in a bucket: no bucket, nothing, a store, or something
-// that is none of these.
-const (
-	NoBucket State = iota
-	Empty
-	Ours
-	Foreign
-)
-
 // Inspect tells what is below the store's prefix, so that a caller can refuse to
-// Create a store over anything but Empty.
-func (s *Store) Inspect(ctx context.Context) (State, error) {
-	state := Empty
+// Create a store over anything but Empty. Missing: there is no such bucket.
+func (s *Store) Inspect(ctx context.Context) (backend.State, error) {
+	state := backend.Empty
 	err := s.call(ctx, listing, func(c *regional) error {
 		for _, name := range []string{headName, markerName, ""} {
 			there, err := s.holds(ctx, c, s.name(name))
@@ -168,9 +156,9 @@ func (s *Store) Inspect(ctx context.Context) (State, error) {
 				return err
 			}
 			if there && name == "" {
-				state = Foreign
+				state = backend.Foreign
 			} else if there {
-				state = Ours
+				state = backend.Ours
 				break
 			}
 		}
@@ -178,9 +166,9 @@ func (s *Store) Inspect(ctx context.Context) (State, error) {
 	})
 	switch {
 	case errors.Is(err, errNoBucket):
-		return NoBucket, nil
+		return backend.Missing, nil
 	case err != nil:
-		return Foreign, fmt.Errorf("inspect: %w", err)
+		return backend.Foreign, fmt.Errorf("inspect: %w", err)
 	}
 	return state, nil
 }
@@ -226,12 +214,4 @@ func (s *Store) CreateBucket(ctx context.Context) error {
 		return fmt.Errorf("create bucket %s: %w", s.o.Bucket, err)
 	}
 	return nil
-}
-
-// begin checks what every call on an object checks first.
-func begin(ctx context.Context, key backend.Key) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return key.Validate()
 }

@@ -73,7 +73,7 @@ func TestVanishedRootIsNoEmptyStore(t *testing.T) {
 func TestInspect(t *testing.T) {
 	t.Parallel()
 	server := servers.PkgSFTP(t, servers.PkgSFTPOptions{})
-	for name, want := range map[string]sftp.State{"missing/too": sftp.Missing, "empty": sftp.Empty, "disk": sftp.Empty, "foreign": sftp.Foreign, "file": sftp.Foreign} {
+	for name, want := range map[string]backend.State{"missing/too": backend.Missing, "empty": backend.Empty, "disk": backend.Empty, "foreign": backend.Foreign, "file": backend.Foreign} {
 		path := filepath.Join(server.Dir, name)
 		var err error
 		switch name {
@@ -93,11 +93,11 @@ func TestInspect(t *testing.T) {
 		if got, err := s.Inspect(t.Context()); got != want || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", name, got, err, want)
 		}
-		if want == sftp.Missing || want == sftp.Empty {
+		if want == backend.Missing || want == backend.Empty {
 			if err := s.Create(t.Context()); err != nil {
 				t.Errorf("%s: create: %v", name, err)
 			}
-			if got, err := s.Inspect(t.Context()); got != sftp.Ours || err != nil {
+			if got, err := s.Inspect(t.Context()); got != backend.Ours || err != nil {
 				t.Errorf("%s: got %d, %v after create, want a store", name, got, err)
 			}
 		}

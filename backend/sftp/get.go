@@ -24,7 +24,7 @@ const (
 
 // Get implements backend.Backend.
 func (s *Store) Get(ctx context.Context, key backend.Key, r backend.Range) ([]byte, error) {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = r.Validate()
 	}
@@ -106,7 +106,7 @@ func (s *Store) explainRead(ctx context.Context, c *conn, name string, err error
 
 // Stat implements backend.Backend.
 func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error) {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	var info os.FileInfo
 	if err == nil {
 		err = s.ask(ctx, func(c *conn) (err error) {
@@ -125,7 +125,7 @@ func (s *Store) Stat(ctx context.Context, key backend.Key) (backend.Info, error)
 
 // Delete implements backend.Backend.
 func (s *Store) Delete(ctx context.Context, key backend.Key) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = s.ask(ctx, func(c *conn) error { return s.remove(ctx, c, string(key)) })
 	}

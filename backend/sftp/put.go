@@ -19,7 +19,7 @@ import (
 
 // Put implements backend.Backend.
 func (s *Store) Put(ctx context.Context, key backend.Key, parts ...[]byte) error {
-	err := begin(ctx, key)
+	err := backend.Begin(ctx, key)
 	if err == nil {
 		err = s.move(ctx, func(c *conn) error { return s.put(ctx, c, string(key), parts) })
 	}

@@ -99,22 +99,9 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// State is what Inspect finds.
-type State int
-
-// What can be at a location: nothing, an empty directory, a store, or something
-// that is none of these.
-const (
-	Missing State = iota
-	Empty
-	Ours
-	Foreign
-)
-
 // Inspect tells what is at the store's location, so that a caller can refuse to
-// Create a store over anything but Missing and Empty. The lost+found directory
-// of a fresh file system does not count.
-func (s *Store) Inspect(ctx context.Context) (State, error) {
+// Create a store over anything but Missing and Empty.
+func (s *Store) Inspect(ctx context.Context) (backend.State, error) {
 	var entries []os.FileInfo
 	err := s.ask(ctx, func(c *conn) (err error) {
 		entries, err = readDir(ctx, c, s.location.Path)
@@ -128,23 +115,17 @@ func (s *Store) Inspect(ctx context.Context) (State, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Missing, nil
+		return backend.Missing, nil
 	case errors.Is(err, errNoDirectory):
-		return Foreign, nil
+		return backend.Foreign, nil
 	case err != nil:
-		return Foreign, fmt.Errorf("inspect %s: %w", s.location.Path, err)
+		return backend.Foreign, fmt.Errorf("inspect %s: %w", s.location.Path, err)
 	}
-	state := Empty
+	var names []string
 	for _, e := range entries {
-		switch e.Name() {
-		case tmpDir, versions.Dir:
-			return Ours, nil
-		case "lost+found":
-		default:
-			state = Foreign
-		}
+		names = append(names, e.Name())
 	}
-	return state, nil
+	return backend.StateOf(names), nil
 }
 
 var errNoDirectory = errors.New("not a directory")
@@ -226,12 +207,4 @@ func (s *Store) alive(ctx context.Context, c *conn) error {
 		}
 	}
 	return fmt.Errorf("%w: %s holds no store (no head or tmp directory): is its disk mounted there?", backend.ErrUnavailable, s.location)
-}
-
-// begin checks what every call on an object checks first.
-func begin(ctx context.Context, key backend.Key) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return key.Validate()
 }

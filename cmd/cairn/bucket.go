@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"cairn/backend"
 	"cairn/backend/probe"
 	"cairn/backend/s3"
 	"cairn/pipeline/repository"
@@ -44,18 +45,11 @@ func (b *bucket) find(ctx context.Context) (found, error) {
 		return foreign, err
 	}
 	state, err := s.Inspect(ctx)
-	if err := errors.Join(err, s.Close()); err != nil {
-		return foreign, err
-	}
-	switch state {
-	case s3.NoBucket:
+	err = errors.Join(err, s.Close())
+	if err == nil && state == backend.Missing {
 		return noBucket, nil
-	case s3.Empty:
-		return nothing, nil
-	case s3.Ours:
-		return ours, nil
 	}
-	return foreign, nil
+	return foundAs(state, err)
 }
 
 func (b *bucket) open(ctx context.Context) (repository.Store, error) {
@@ -89,7 +83,7 @@ func (b *bucket) create(ctx context.Context, m making) (repository.Store, error)
 // there.
 func (b *bucket) prepare(ctx context.Context, s *s3.Store, m making) (s3.Conditions, error) {
 	state, err := s.Inspect(ctx)
-	if err == nil && state == s3.NoBucket && m.bucket {
+	if err == nil && state == backend.Missing && m.bucket {
 		err = s.CreateBucket(ctx)
 	}
 	if err != nil {

@@ -69,15 +69,7 @@ func (h *host) find(ctx context.Context) (found, error) {
 	if err != nil {
 		return foreign, err
 	}
-	switch state, err := s.Inspect(ctx); {
-	case err != nil:
-		return foreign, err
-	case state == sftp.Ours:
-		return ours, nil
-	case state == sftp.Foreign:
-		return foreign, nil
-	}
-	return nothing, nil
+	return foundAs(s.Inspect(ctx))
 }
 
 func (h *host) create(ctx context.Context, _ making) (repository.Store, error) {

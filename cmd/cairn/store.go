@@ -57,6 +57,19 @@ const (
 	noBucket // and so nothing, but what would hold it is not there either
 )
 
+// foundAs is what is at a location, from what Inspect answers.
+func foundAs(state backend.State, err error) (found, error) {
+	switch {
+	case err != nil:
+		return foreign, err
+	case state == backend.Ours:
+		return ours, nil
+	case state == backend.Foreign:
+		return foreign, nil
+	}
+	return nothing, nil
+}
+
 // transfers say how much goes there and comes from there at a time; 0 is as
 // usual, near by.
 type transfers struct {
@@ -164,17 +177,7 @@ func (d directory) directory() string { return string(d) }
 
 func (d directory) transfers() transfers { return transfers{} }
 
-func (d directory) find(context.Context) (found, error) {
-	switch state, err := local.Inspect(string(d)); {
-	case err != nil:
-		return foreign, err
-	case state == local.Ours:
-		return ours, nil
-	case state == local.Foreign:
-		return foreign, nil
-	}
-	return nothing, nil
-}
+func (d directory) find(context.Context) (found, error) { return foundAs(local.Inspect(string(d))) }
 
 func (d directory) create(ctx context.Context, _ making) (repository.Store, error) {
 	if err := os.MkdirAll(filepath.Dir(string(d)), 0o700); err != nil {
