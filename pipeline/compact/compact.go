@@ -32,7 +32,9 @@ import (
 	"time"
 
 	"cairn/locking"
+	"cairn/objects"
 	"cairn/objects/pack"
+	"cairn/objects/record"
 	"cairn/pipeline/repository"
 )
 
@@ -99,6 +101,7 @@ type compaction struct {
 	stop  context.Context
 	sum   Summary
 	count *Progress
+	taken map[objects.ID]bool // packs that were taken over
 
 	warning sync.Mutex // serialises Options.Warn; guards sum.Kept while packs are moved
 }
@@ -114,7 +117,7 @@ func Run(ctx, stop context.Context, repo *repository.Repository, o Options) (Sum
 	if err := o.complete(); err != nil {
 		return Summary{}, err
 	}
-	c := &compaction{o: o, repo: repo, stop: stop, count: o.Progress}
+	c := &compaction{o: o, repo: repo, stop: stop, count: o.Progress, taken: map[objects.ID]bool{}}
 	err := c.run(ctx)
 	c.sum.Interrupted = stop.Err() != nil
 	return c.sum, err
@@ -190,6 +193,9 @@ func (c *compaction) condemn(ctx context.Context) error {
 
 // pass condemns what can be, once.
 func (c *compaction) pass(ctx context.Context) error {
+	if err := c.takeOver(ctx); err != nil {
+		return err
+	}
 	if err := c.repo.Sync(ctx); err != nil {
 		return err
 	}
@@ -216,6 +222,43 @@ func (c *compaction) pass(ctx context.Context) error {
 		return err
 	}
 	return c.repo.Sync(ctx)
+}
+
+// takeOver makes what interrupted runs have stored a part of the repository, before
+// anything is marked: what they have moved need not be moved again. All of it stays
+// this time, for backups may be among them, that come back and go on from there.
+func (c *compaction) takeOver(ctx context.Context) (err error) {
+	if c.o.DryRun || c.stop.Err() != nil {
+		return nil
+	}
+	if left, err := c.orphaned(ctx); err != nil || !left {
+		return err
+	}
+	w, ctx, err := c.repo.Begin(ctx, c.stop)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.End(context.WithoutCancel(ctx))) }()
+	if err := w.Commit(ctx, &record.Commit{Made: c.o.Now()}); err != nil {
+		return err
+	}
+	for _, id := range w.Adopted() {
+		c.taken[id] = true
+	}
+	return nil
+}
+
+// orphaned reports whether runs that are over may have left packs.
+func (c *compaction) orphaned(ctx context.Context) (bool, error) {
+	head := c.repo.Head()
+	if head.Orphans > 0 || len(head.Holders) == 0 {
+		return head.Orphans > 0, nil
+	}
+	table, err := c.repo.Watch().Look(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(table.Holders, func(h locking.Standing) bool { return h.Process == locking.Dead }), nil
 }
 
 // expect says what there is to do.

@@ -47,7 +47,7 @@ func (o *Options) asItIs(f need) bool {
 const smallShare = 4
 
 // plan decides for every pack. Those that the index does not know, because they
-// cannot be read, stay.
+// cannot be read, stay, and so do those that were taken over.
 func (c *compaction) plan(m *mark) (*plan, error) {
 	p := new(plan)
 	var partly []candidate
@@ -56,7 +56,7 @@ func (c *compaction) plan(m *mark) (*plan, error) {
 	err := m.Weights(func(w index.Weight) error {
 		entry, live := state.Packs[w.ID]
 		switch {
-		case !live:
+		case !live || c.taken[w.ID]:
 		case w.Kept+w.Spare == 0:
 			p.dead = append(p.dead, entry)
 		case w.Kept == w.Chunks && !c.small(entry):

@@ -28,6 +28,7 @@ type Writer struct {
 
 	mu        sync.Mutex
 	packs     []record.Pack  // durable, for the next commit; guarded by mu
+	adopted   []objects.ID   // of these and of those before; guarded by mu
 	making    *record.Commit // the commit under way; nil: none; guarded by mu
 	unchecked bool           // packs were condemned since the run counted on them; guarded by mu
 	condemned int            // how many there were when that was looked at; guarded by mu
@@ -87,7 +88,11 @@ func (w *Writer) adopt(ctx context.Context) error {
 	if err := w.takeIn(ctx, state); err != nil {
 		return err
 	}
-	return w.r.adopt(ctx, state, func(p record.Pack) { w.Add([]record.Pack{p}) })
+	return w.r.adopt(ctx, state, func(p record.Pack) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.packs, w.adopted = append(w.packs, p), append(w.adopted, p.ID)
+	})
 }
 
 // adopt gives to found, which is called concurrently, every whole pack that
@@ -155,6 +160,13 @@ func (r *Repository) harden(ctx context.Context, key backend.Key) error {
 		err = errors.Join(errors.New("it vanished"), r.store.Backend.Delete(ctx, key))
 	}
 	return fmt.Errorf("make %s durable: %w", key, err)
+}
+
+// Adopted returns the packs of earlier runs that this one has taken over.
+func (w *Writer) Adopted() []objects.ID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.adopted)
 }
 
 // Add makes durable packs part of the next commit.
