@@ -173,8 +173,8 @@ func (c *compactCmd) lines(s compact.Summary) []string {
 		}
 		say(s.Condemned, "", when, size(s.CondemnedBytes), count(s.Condemned, "pack"))
 	}
-	say(s.Moved, "rewrote %[1]s: what is needed of them takes %[2]s", "would rewrite %[1]s of these: what is needed of them, about %[2]s, is moved",
-		count(s.Moved, "pack"), size(s.NewBytes))
+	say(s.Moved, "rewrote %[1]s: what is needed of them takes %[2]s", "would rewrite %[1]s of these: what is needed of them, about %[2]s, is moved, so that %[3]s in all are freed",
+		count(s.Moved, "pack"), size(s.NewBytes), size(s.CondemnedBytes-min(s.NewBytes, s.CondemnedBytes)))
 	say(earlier, "%[1]s in %[2]s wait for a day to pass since they were given up", "%[1]s in %[2]s wait for a day to pass since they were given up",
 		size(earlierBytes), count(earlier, "pack"))
 	say(s.Kept, "%s stay that were to go: they cannot be read, or are needed again", "", count(s.Kept, "pack"))
