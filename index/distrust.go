@@ -51,6 +51,22 @@ func (x *Index) Drop(packs ...objects.ID) {
 	})
 }
 
+// Refuse says that packs were condemned which may be on their way here: what is
+// added of them later cannot be found, and a Claim of what only they hold is the
+// first. Packs that the index has stay as they are. It lasts until the next Commit.
+func (x *Index) Refuse(packs ...objects.ID) {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	for _, id := range packs {
+		if x.knows(id) {
+			continue
+		}
+		x.mu.Lock()
+		x.raise(id, dropped)
+		x.mu.Unlock()
+	}
+}
+
 // raise needs mu for writing.
 func (x *Index) raise(id objects.ID, d doubt) {
 	if x.doubts == nil {

@@ -208,7 +208,7 @@ func (x *Index) Claim(id objects.ID) (first bool) {
 
 // Add makes the chunks of pack p findable, until Discard or Close unless
 // Commit comes first. h is the pack's opened header. Adding a pack again does
-// nothing, and so does adding a dropped one.
+// nothing, and adding a dropped one gives up the claims of its chunks.
 //
 // When the disk refuses a run, that is no error: the chunks can be found all the
 // same, take memory, and go into the next run that can be written. Commit says
@@ -219,7 +219,11 @@ func (x *Index) Add(p Pack, h *pack.Header) error {
 	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	if x.knows(p.ID) || x.is(dropped, p.ID) {
+	if x.knows(p.ID) {
+		return nil
+	}
+	if x.is(dropped, p.ID) {
+		x.recent.unclaim(h.Chunks) // they were stored in vain
 		return nil
 	}
 	x.mu.Lock()

@@ -2,9 +2,11 @@ package index
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"cairn/objects"
+	"cairn/objects/pack"
 )
 
 // shardCount spreads the workers of one machine over enough locks that they
@@ -81,6 +83,18 @@ func (t *recent) added(capacity int) []chunkRow {
 	return all
 }
 
+// unclaim gives up the claims of chunks.
+func (t *recent) unclaim(chunks []pack.Chunk) {
+	for _, c := range chunks {
+		s := t.shard(&c.ID)
+		s.mu.Lock()
+		if i := s.find(&c.ID); i >= 0 && s.rows[i].frame == claimed {
+			s.delete(i)
+		}
+		s.mu.Unlock()
+	}
+}
+
 // release forgets all rows but the claims.
 func (t *recent) release() { t.remove(func(chunkRow) bool { return true }) }
 
@@ -135,6 +149,15 @@ func (s *shard) insert(c chunkRow) {
 		return
 	}
 	s.link(len(s.rows) - 1)
+}
+
+// delete forgets a row, and links the others anew.
+func (s *shard) delete(row int) {
+	s.rows = slices.Delete(s.rows, row, row+1)
+	clear(s.slots)
+	for i := range s.rows {
+		s.link(i)
+	}
 }
 
 // grow doubles the slots and links all rows, in their order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"cairn/locking"
@@ -28,13 +29,31 @@ func (w *Writer) moved(ctx context.Context, news locking.News) error {
 	if err := w.takeIn(ctx, news.State); err != nil {
 		return fmt.Errorf("take in what others committed: %w", err)
 	}
+	w.refuse(news)
 	w.mu.Lock()
-	making, unchecked := w.making, w.unchecked
+	making, due := w.making, w.unchecked && w.checked != w.condemned
 	w.mu.Unlock()
-	if making == nil || !unchecked {
+	if making == nil || !due {
 		return nil // the commit to come looks
 	}
 	return w.recheck(ctx, making)
+}
+
+// refuse lets packs vouch for nothing that were condemned and that the index does
+// not know: this run may be storing one, which another run saw before this one
+// was told that it is durable, adopted, and found needless.
+func (w *Writer) refuse(news locking.News) {
+	if news.Since != w.shown { // records in between are gone
+		w.r.Index.Refuse(slices.Collect(maps.Keys(news.State.Condemned))...)
+	}
+	for _, link := range news.Records {
+		w.r.Index.Refuse(link.Record.Condemned...)
+	}
+	w.shown = markOf(news.State)
+}
+
+func markOf(s *record.State) locking.Mark {
+	return locking.Mark{Generation: s.Generation, Commit: s.Commit}
 }
 
 // takeIn brings the index to state, and notes whether anything was condemned
@@ -74,8 +93,13 @@ func (r *Repository) takeIn(ctx context.Context, state *record.State) error {
 }
 
 // recheck makes sure that c names no chunk that no live pack holds. What it has
-// to store for that is made part of c.
+// to store for that is made part of c. It speaks for c alone: what the run took
+// over before the packs were condemned may wait for a later commit, so each of them
+// is checked.
 func (w *Writer) recheck(ctx context.Context, c *record.Commit) error {
+	w.mu.Lock()
+	condemned := w.condemned
+	w.mu.Unlock()
 	p, ctx := packer.New(ctx, packer.Options{
 		Keys: w.r.Keys, Store: w.r.store.Backend, Index: w.r.Index,
 		FrameSize: int(w.r.Config.FrameSize), Target: rescueTarget, Uploads: 1, Level: pack.Fastest,
@@ -95,7 +119,7 @@ func (w *Writer) recheck(ctx context.Context, c *record.Commit) error {
 		_, dead := w.r.State().Condemned[p.ID]
 		return dead
 	})
-	c.Packs, w.unchecked = slices.Clone(w.packs), false
+	c.Packs, w.checked = slices.Clone(w.packs), condemned
 	w.mu.Unlock()
 	w.r.carry(ctx, c)
 	return nil

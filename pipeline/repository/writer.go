@@ -25,13 +25,15 @@ import (
 type Writer struct {
 	r     *Repository
 	lease *locking.Writer
+	shown locking.Mark // the state that moved was called with last; only it uses this
 
 	mu        sync.Mutex
 	packs     []record.Pack  // durable, for the next commit; guarded by mu
 	adopted   []objects.ID   // of these and of those before; guarded by mu
 	making    *record.Commit // the commit under way; nil: none; guarded by mu
-	unchecked bool           // packs were condemned since the run counted on them; guarded by mu
+	unchecked bool           // packs were condemned since the run began to count on them; guarded by mu
 	condemned int            // how many there were when that was looked at; guarded by mu
+	checked   int            // how many there were when making was held against them; -1: it was not; guarded by mu
 }
 
 // Begin starts a run that may change the repository, without a request where
@@ -39,7 +41,7 @@ type Writer struct {
 // when its lease is lost. Nothing is waited for any more once stop ends. End
 // must follow.
 func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context, error) {
-	w := &Writer{r: r, condemned: len(r.State().Condemned)}
+	w := &Writer{r: r, condemned: len(r.State().Condemned), shown: markOf(r.State())}
 	var err error
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
@@ -238,7 +240,7 @@ func (w *Writer) Condemn(ctx context.Context, c *record.Commit, b locking.Basis)
 func (w *Writer) begin(c *record.Commit) (unchecked bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.making = c
+	w.making, w.checked = c, -1
 	if c != nil {
 		c.Packs = slices.Clone(w.packs)
 	}

@@ -1,0 +1,104 @@
+package repository_test
+
+import (
+	"testing"
+	"time"
+
+	"cairn/index"
+	"cairn/locking"
+	"cairn/objects"
+	"cairn/objects/crypt"
+	"cairn/objects/pack"
+	"cairn/objects/record"
+	"cairn/pipeline/repository"
+)
+
+// sideBySide returns machines that may write at the same time, and archives that
+// one of them has made, with a chunk of each.
+func sideBySide(t *testing.T) (here, there *machine, one, two objects.ID) {
+	t.Helper()
+	s, key := newStore(t)
+	here, there = newMachine(t, s, key), newMachine(t, s, key)
+	one, two = here.backup(t, "one"), here.backup(t, "two")
+	here.use(t, func(r *repository.Repository) {
+		_, err := r.Set(t.Context(), locking.WritersSetting, locking.Parallel.String(), time.Now())
+		must(t, err)
+	})
+	return here, there, one, two
+}
+
+// like returns an archive of another name with the tree of one that is there.
+func like(t *testing.T, r *repository.Repository, name string, kind record.ArchiveKind) record.Archive {
+	t.Helper()
+	a, err := r.Find(name)
+	must(t, err)
+	again := a.Archive
+	again.Name, again.Kind = "like "+name, kind
+	return again
+}
+
+// A run takes over what an older archive has. Then that is deleted, and what it
+// needed condemned. The run makes a checkpoint that has nothing of it yet, and then
+// its archive, which has: what that needs is stored anew.
+func TestCondemnedBeforeCheckpoint(t *testing.T) {
+	t.Parallel()
+	here, there, one, _ := sideBySide(t)
+	here.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		w, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, w.Ensure(ctx, ctx))
+		whole, part := like(t, r, "one", record.Full), like(t, r, "two", record.Checkpoint)
+		place, err := r.Lookup(ctx, one)
+		must(t, err)
+		there.use(t, func(r *repository.Repository) {
+			a, err := r.Find("one")
+			must(t, err)
+			must(t, r.Delete(t.Context(), t.Context(), time.Now(), a.ID))
+		})
+		there.condemn(t, place.Pack)
+		made, err := w.Checkpoint(ctx, &record.Commit{Made: time.Now(), Archives: []record.Archive{part}})
+		if !made || err != nil {
+			t.Fatalf("checkpoint: got %v, %v, want that it was made", made, err)
+		}
+		must(t, w.Commit(ctx, &record.Commit{Made: time.Now(), Archives: []record.Archive{whole}}))
+		must(t, w.End(t.Context()))
+	})
+	newMachine(t, here.store, here.key).finds(t, one)
+}
+
+// A pack is condemned while the run that stores it has no answer yet: another one
+// has seen and adopted it. When the answer comes it vouches for nothing.
+func TestCondemnedOnItsWay(t *testing.T) {
+	t.Parallel()
+	here, there, _, _ := sideBySide(t)
+	mine := index.Pack{ID: objects.ID{1}, Kind: objects.Data, Len: 1000, HeaderLen: 100}
+	chunk := objects.ID{2}
+	header := &pack.Header{
+		Kind: objects.Data, Keys: []pack.Key{{AEAD: crypt.AES256GCM, Epoch: 1}},
+		Frames: []pack.Frame{{Stored: 100, Raw: 84, Count: 1}}, Chunks: []pack.Chunk{{ID: chunk, Len: 84}},
+	}
+	here.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		w, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, w.Ensure(ctx, ctx))
+		if !r.Index.Claim(chunk) {
+			t.Fatal("the chunk is known already")
+		}
+		there.condemn(t, mine.ID)
+		must(t, r.Refresh(ctx))
+		made, err := w.Checkpoint(ctx, &record.Commit{Made: time.Now()}) // shows what is new
+		if !made || err != nil {
+			t.Fatalf("checkpoint: got %v, %v, want that it was made", made, err)
+		}
+		must(t, r.Index.Add(mine, header))
+		if known, err := r.Index.Has(chunk); known || err != nil {
+			t.Errorf("got known %v, %v, want that it is not", known, err)
+		}
+		if !r.Index.Claim(chunk) {
+			t.Error("nobody is to store the chunk anew")
+		}
+		must(t, w.End(t.Context()))
+	})
+}
