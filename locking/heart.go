@@ -27,6 +27,7 @@ func (w *Writer) keepUp(ctx context.Context) error {
 	}
 	ttl := w.chain.options.Timing.TTL
 	pause := ttl / 3
+	others := vigil{chain: w.chain}
 	for n := uint64(firstBeat + 1); ; {
 		if sleep(ctx, pause) != nil {
 			return nil
@@ -45,7 +46,9 @@ func (w *Writer) keepUp(ctx context.Context) error {
 		default:
 			// Held or not, is for head to say: what matters is to ask again.
 			pause = ttl / 30
+			continue
 		}
+		_ = others.look(ctx, id) // what fails is done at the next beat, or by others
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"cairn/backend"
 	"cairn/backend/mem"
 	"cairn/locking"
+	"cairn/objects/crypt"
 	"cairn/objects/record"
 )
 
@@ -230,6 +231,96 @@ func TestDeadProcessIsTakenOverAtOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+// beside returns a store where writers go side by side and a run has died that
+// held the lease, and the process that it was.
+func beside(t *testing.T) (*mem.Store, *crypt.Keys, locking.Process) {
+	t.Helper()
+	store, keys := create(t)
+	w := begin(t, open(t, store, keys), locking.Run{})
+	policy := &record.Commit{Settings: []record.Setting{{Name: locking.WritersSetting, Value: []byte("parallel")}}}
+	if err := w.Commit(t.Context(), policy, locking.Release); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	process := locking.Process{BootID: "boot", Namespace: 1, PID: 2, Start: 3}
+	ctx, die := context.WithCancel(t.Context())
+	gone, _, err := open(t, store, keys, func(o *locking.Options) { o.Self = process }).Begin(ctx, locking.Run{})
+	if err == nil {
+		err = gone.Ensure(ctx)
+	}
+	die() // from here on it is silent
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, keys, process
+}
+
+// wantTable wants so many holders and orphans.
+func wantTable(t *testing.T, head record.Head, holders int, orphans uint64) {
+	t.Helper()
+	if len(head.Holders) != holders || head.Orphans != orphans {
+		t.Errorf("got %d holders and %d orphans, want %d and %d", len(head.Holders), head.Orphans, holders, orphans)
+	}
+}
+
+// Where nobody waits for anybody, one whose process is gone is taken out by the
+// next one that takes the lease.
+func TestDeadProcessBesideOthers(t *testing.T) {
+	t.Parallel()
+	store, keys, process := beside(t)
+	c := open(t, store, keys, func(o *locking.Options) {
+		o.Look = func(p locking.Process) locking.Liveness {
+			if p == process {
+				return locking.Dead
+			}
+			return locking.Untold
+		}
+	})
+	w := begin(t, c, locking.Run{})
+	if err := w.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantTable(t, refresh(t, c).Head, 1, 1)
+	if w.Orphans() != 1 {
+		t.Errorf("got %d orphans to look for, want 1", w.Orphans())
+	}
+	if err := w.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One on another host is taken out by those beside it, when it was silent for
+// one and a half times its ttl. Those that live stay.
+func TestSilentBesideOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys, _ := beside(t)
+		var alive []*locking.Writer
+		for range 2 {
+			w := begin(t, open(t, store, keys), locking.Run{})
+			if err := w.Ensure(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			alive = append(alive, w)
+		}
+		c := open(t, store, keys)
+		wantTable(t, refresh(t, c).Head, 3, 0)
+		time.Sleep(7 * time.Minute)
+		wantTable(t, refresh(t, c).Head, 3, 0)
+		time.Sleep(6 * time.Minute)
+		wantTable(t, refresh(t, c).Head, 2, 1)
+		time.Sleep(time.Hour)
+		wantTable(t, refresh(t, c).Head, 2, 1)
+		for _, w := range alive {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 func TestReleaseCountsWhatWasLeft(t *testing.T) {

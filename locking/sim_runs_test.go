@@ -94,11 +94,14 @@ func (p *process) oneRun(ctx context.Context, n int) {
 // begin begins a run.
 func (p *process) begin(ctx context.Context, run locking.Run, name string) (*locking.Writer, context.Context, func()) {
 	run.Host, run.Command, run.Wait, run.Base = p.host.name, name, patience, p.cache.at
-	w, running, err := p.chain.Begin(ctx, run)
+	// Who is killed at the very moment of beginning is killed just after it.
+	alive, die := context.WithCancelCause(context.WithoutCancel(ctx))
+	w, running, err := p.chain.Begin(alive, run)
 	if err != nil {
 		panic(err)
 	}
-	return w, running, func() { _ = w.Release(ctx) }
+	stop := context.AfterFunc(ctx, func() { die(context.Cause(ctx)) })
+	return w, running, func() { _ = w.Release(ctx); stop(); die(nil) }
 }
 
 // commit notes what a commit answered.

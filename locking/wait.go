@@ -24,6 +24,9 @@ type Waiting struct {
 // it is held. The caller is inside the gate.
 func (w *Writer) wait(ctx context.Context) (record.Head, error) {
 	q := waiter{w: w, patience: w.patience()}
+	if err := w.chain.bury(ctx, w.me()); err != nil {
+		return record.Head{}, err
+	}
 	for {
 		head, err := w.ask(ctx)
 		switch {
