@@ -118,7 +118,9 @@ func TestRequestsOfASlowBackup(t *testing.T) {
 // requests for each. That it is slow is because it was told to.
 func (c *counted) checkpoints() {
 	t := c.t
-	const seconds, kib = 6, 20 << 10
+	// More than the packs that a run holds in memory, or it would be through with
+	// the files before a checkpoint is due.
+	const seconds, kib = 9, 20 << 10
 	content := make([]byte, seconds*kib<<10)
 	_, _ = rand.Read(content)
 	for i := range seconds * kib >> 10 {
