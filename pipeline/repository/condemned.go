@@ -68,9 +68,15 @@ func (w *Writer) takeIn(ctx context.Context, state *record.State) error {
 	return err
 }
 
-// takeIn makes findable what state has and the index lacks, and lets what was
-// condemned vouch for nothing any more.
+// takeIn is bring, and tells of packs that are not there.
 func (r *Repository) takeIn(ctx context.Context, state *record.State) error {
+	defer r.tellAbsent()
+	return r.bring(ctx, state)
+}
+
+// bring makes findable what state has and the index lacks, and lets what was
+// condemned vouch for nothing any more.
+func (r *Repository) bring(ctx context.Context, state *record.State) error {
 	r.rebuild.Lock()
 	defer r.rebuild.Unlock()
 	missing, extra, err := r.compare(state)
@@ -88,7 +94,6 @@ func (r *Repository) takeIn(ctx context.Context, state *record.State) error {
 	}
 	f := fetch{r: r, packs: missing}
 	_, err = f.run(ctx, state, false)
-	r.tellAbsent()
 	return err
 }
 

@@ -37,7 +37,7 @@ func (r *Repository) Elsewhere(ctx context.Context, id, gone objects.ID, err err
 		r.missed[gone] = true
 		return index.Place{}, err
 	}
-	if err := r.takeIn(ctx, r.State()); err != nil {
+	if err := r.catchUp(ctx); err != nil {
 		return index.Place{}, fmt.Errorf("look for what was moved from pack %s: %w", gone, err)
 	}
 	place, lookErr = r.Lookup(ctx, id)
@@ -45,4 +45,18 @@ func (r *Repository) Elsewhere(ctx context.Context, id, gone objects.ID, err err
 		return index.Place{}, fmt.Errorf("it was removed from the repository meanwhile: %w", err)
 	}
 	return place, nil
+}
+
+// catchUp brings the index to State, and State on to where the packs are that
+// others have deleted in the middle of that.
+func (r *Repository) catchUp(ctx context.Context) error {
+	for {
+		if err := r.bring(ctx, r.State()); err != nil {
+			return err
+		}
+		again, err := r.settleAbsent(ctx)
+		if err != nil || !again {
+			return err
+		}
+	}
 }
