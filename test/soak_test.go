@@ -146,8 +146,9 @@ func (s *soak) list() []soakArchive {
 	return list
 }
 
-// tidy deletes some archives and compacts.
+// tidy deletes some archives and compacts, and changes whether writers take turns.
 func (s *soak) tidy(r *rand.Rand) {
+	s.want(done, "-q", "config", "set", "writers", []string{"in-turn", "parallel"}[r.IntN(2)])
 	for _, a := range s.list() {
 		if r.IntN(2) == 0 {
 			s.want(done, "delete", "-q", a.ID)
