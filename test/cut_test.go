@@ -231,3 +231,34 @@ func (b *box) well(args ...string) error {
 	}
 	return nil
 }
+
+// TestEndingSlowly interrupts a backup whose store is gone: it says that it is not
+// over yet, and what to do to end it at once.
+func TestEndingSlowly(t *testing.T) {
+	t.Parallel()
+	server := servers.MinIO(t)
+	b := newBox(t)
+	b.onBucket(server, server.Endpoint)
+	write(t, b.src+"/file", noise(1, 300_000))
+	b.want(done, "init")
+	cutter := server.Cutting(t, servers.DeadLine, 4)
+	b.useRepo(strings.Replace(b.repo, server.Endpoint, cutter.Endpoint, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, b.backupArgs()...)
+	cmd.Env, cmd.Dir = b.env, b.dir
+	said := watched{word: "trying again in"}
+	said.seen = func() {
+		said.word = "interrupt it once more"
+		said.seen = func() { _ = cmd.Process.Signal(os.Interrupt) }
+		said.seen()
+	}
+	cmd.Stderr = &said
+	err := cmd.Run()
+	if ctx.Err() != nil || err == nil || !strings.Contains(said.text.String(), said.word) {
+		t.Errorf("got %v, %v, want that the second interrupt ends it\n%s", err, ctx.Err(), &said.text)
+	}
+	b.useRepo(strings.Replace(b.repo, cutter.Endpoint, server.Endpoint, 1))
+	b.want(done, b.backupArgs()...)
+	b.want(done, "check", "--read-data")
+}

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -100,7 +101,7 @@ func run(args []string) int {
 		return t.end(usage(err))
 	}
 	t.verb = verbOf(parsed)
-	ctx, stop := interruptible()
+	ctx, stop := interruptible(t)
 	defer stop()
 	g := &globals{cli: c, term: t, wire: newWire(c)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
@@ -130,10 +131,22 @@ func newParser(c *cli) *kong.Kong {
 	return parser
 }
 
+// patience is how long a run that was interrupted may take to end without a word.
+const patience = 3 * time.Second
+
 // interruptible returns a context that SIGINT and SIGTERM end. A second one
-// ends the program at once.
-func interruptible() (context.Context, context.CancelFunc) {
+// ends the program at once; t says so if the first takes a while, as it does where
+// a store does not answer that has yet to be told what to keep.
+func interruptible(t *terminal) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	forget := context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(patience, func() {
+			t.say(messageJSON{
+				Level: "note", Text: "interrupted: this ends when it is clear what is kept",
+				Hint: "interrupt it once more to end it at once: what is stored stays for the next run",
+			})
+		})
+	})
+	return ctx, func() { forget(); stop() }
 }
