@@ -175,6 +175,54 @@ func TestPausedHolderIsTakenOverAndFenced(t *testing.T) {
 	})
 }
 
+// A run that has stored packs waits for others as long as they live, but not for
+// a store that is gone.
+func TestWaitEndsWhenTheStoreIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, keys := create(t)
+		process := new(stall)
+		gone := errors.New("no route to host")
+		var away atomic.Bool
+		waiting := begin(t, open(t, store, keys, viaHook(store, func(op mem.Op, key backend.Key, at mem.Moment) error {
+			if away.Load() {
+				return gone
+			}
+			return process.hook(op, key, at)
+		})), locking.Run{Wait: 2 * time.Hour})
+		if err := waiting.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		process.pause(time.Hour)
+		next := begin(t, open(t, store, keys), locking.Run{Wait: time.Hour})
+		if err := next.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- waiting.Commit(t.Context(), labelled("waiting"), locking.Keep) }()
+		time.Sleep(48 * time.Hour) // for one that lives it waits
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		away.Store(true)
+		start := time.Now()
+		if err := <-ended; !errors.Is(err, gone) {
+			t.Errorf("got %v, want what the store answers", err)
+		}
+		if got := time.Since(start); got < 2*time.Hour || got > 2*time.Hour+5*time.Minute {
+			t.Errorf("it ended after %s, want two hours and some tries", got)
+		}
+		away.Store(false)
+		for _, w := range []*locking.Writer{next, waiting} {
+			if err := w.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestExclusiveRunEndsWhenItsLeaseIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

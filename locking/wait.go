@@ -78,7 +78,7 @@ func (w *Writer) unqueue(ctx context.Context, err error) error {
 
 // patience returns how long the run waits for one that is ahead. Wait is for
 // the beginning of a run: one that has stored packs waits for as long as others
-// are alive, rather than fail with them.
+// are alive, and are known to be, rather than fail with them.
 func (w *Writer) patience() time.Duration {
 	if w.hasStored() {
 		return math.MaxInt64
@@ -110,17 +110,21 @@ type waiter struct {
 	ahead record.ParticipantID // who is waited for
 	since time.Time            // when it came to be ahead
 	place int                  // in the queue, when it was last seen
+	deaf  time.Time            // since when no look succeeded; zero: the last one did
 }
 
 // untilFree returns nil when the lease seemed free at the last look, or the
-// ticket gone. It answers a *LockedError when the wait has been long enough.
+// ticket gone. It answers a *LockedError when the wait has been long enough, and
+// what keeps it from looking when that has lasted as long.
 func (q *waiter) untilFree(ctx context.Context) error {
 	for {
 		free, err := q.look(ctx)
 		switch {
 		case free:
 			return nil
-		case err != nil && (errors.Is(err, ErrLocked) || !passing(ctx, err) || q.left() <= 0):
+		case err == nil:
+			q.deaf = time.Time{}
+		case errors.Is(err, ErrLocked), !passing(ctx, err), q.left() <= 0, q.deafFor() > q.w.run.Wait:
 			return err
 		}
 		if err := sleep(ctx, min(q.left(), q.w.chain.cell.jitter(q.pause()))); err != nil {
@@ -189,6 +193,15 @@ func (q *waiter) waited() time.Duration {
 		return 0
 	}
 	return q.w.chain.options.Now().Sub(q.since)
+}
+
+// deafFor returns for how long no look has succeeded; the last one did not.
+func (q *waiter) deafFor() time.Duration {
+	now := q.w.chain.options.Now()
+	if q.deaf.IsZero() {
+		q.deaf = now
+	}
+	return now.Sub(q.deaf)
 }
 
 // left returns how long to wait yet.
