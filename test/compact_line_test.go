@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,23 +36,9 @@ func TestCompactOverSlowLine(t *testing.T) {
 	proxy := servers.Between(t, server.Endpoint, servers.Faults{Rate: rate})
 	near := b.repo
 	b.useRepo(strings.Replace(near, server.Endpoint, proxy.Addr(), 1))
-	over := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		tick := time.NewTicker(holds)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				proxy.Cut()
-			case <-over:
-				return
-			}
-		}
-	})
+	stop := proxy.CutEach(holds)
 	r := b.run("--json", "compact", "--now", "-v")
-	close(over)
-	group.Wait()
+	stop()
 	if r.code != done {
 		t.Fatalf("got exit code %d, want %d\n%s%s", r.code, done, r.out, r.err)
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -82,27 +81,11 @@ func TestSlowLine(t *testing.T) {
 	b.want(done, "init")
 	before := proxy.Sent()
 
-	over := make(chan struct{})
-	var group sync.WaitGroup
-	cuts := 0
-	group.Go(func() {
-		tick := time.NewTicker(holds)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				cuts++
-				proxy.Cut()
-			case <-over:
-				return
-			}
-		}
-	})
+	stop := proxy.CutEach(holds)
 	begun := time.Now()
 	r := b.run(append(b.backupArgs(), "--json")...)
 	took := time.Since(begun)
-	close(over)
-	group.Wait()
+	cuts := stop()
 	if r.code != done {
 		t.Fatalf("got exit code %d, want %d\n%s%s", r.code, done, r.out, r.err)
 	}

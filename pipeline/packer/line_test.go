@@ -108,20 +108,7 @@ func TestOverSlowLine(t *testing.T) {
 	o.Target, o.FrameSize = 30<<20, 256<<10
 	o.Store, o.Size = retry.New(way, retry.Options{FirstWait: 100 * time.Millisecond}), way.Size
 
-	over := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		tick := time.NewTicker(holds)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				proxy.Cut()
-			case <-over:
-				return
-			}
-		}
-	})
+	stop := proxy.CutEach(holds)
 	p, ctx := packer.New(t.Context(), o)
 	f := b.framer(p, objects.Data)
 	const chunk = 128 << 10
@@ -132,8 +119,7 @@ func TestOverSlowLine(t *testing.T) {
 	must(t, f.Flush(ctx))
 	packs, err := p.Close()
 	must(t, err)
-	close(over)
-	group.Wait()
+	stop()
 	kept, sent := float64(p.Stats.Stored.Load()), float64(proxy.Sent())
 	t.Logf("%d packs of %.0f bytes in all, %.0f sent: %.1f %% twice", len(packs), kept, sent, 100*(sent/kept-1))
 	if sent > 1.1*kept {

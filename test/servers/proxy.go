@@ -79,6 +79,31 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// CutEach cuts all connections whenever so much time has passed, until stop is
+// called, which returns how often it did.
+func (p *Proxy) CutEach(d time.Duration) (stop func() int) {
+	over, tick := make(chan struct{}), time.NewTicker(d)
+	var group sync.WaitGroup
+	cuts := 0
+	group.Go(func() {
+		for {
+			select {
+			case <-tick.C:
+				cuts++
+				p.Cut()
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() int {
+		tick.Stop()
+		close(over)
+		group.Wait()
+		return cuts
+	}
+}
+
 // Refuse makes the proxy refuse new connections from now on.
 func (p *Proxy) Refuse() { p.listener.Close() }
 
