@@ -67,6 +67,32 @@ func TestCondemnedBeforeCheckpoint(t *testing.T) {
 	newMachine(t, here.store, here.key).finds(t, one)
 }
 
+// What was condemned after the index was loaded and before the run began is held
+// against its commit, also if the process has read of it for another purpose.
+func TestCondemnedBeforeBegin(t *testing.T) {
+	t.Parallel()
+	here, there, one, _ := sideBySide(t)
+	here.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		whole := like(t, r, "one", record.Full)
+		place, err := r.Lookup(t.Context(), one)
+		must(t, err)
+		there.use(t, func(r *repository.Repository) {
+			a, err := r.Find("one")
+			must(t, err)
+			must(t, r.Delete(t.Context(), t.Context(), time.Now(), a.ID))
+		})
+		there.condemn(t, place.Pack)
+		_, err = r.Watch().Look(t.Context())
+		must(t, err)
+		w, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, w.Commit(ctx, &record.Commit{Made: time.Now(), Archives: []record.Archive{whole}}))
+		must(t, w.End(t.Context()))
+	})
+	newMachine(t, here.store, here.key).finds(t, one)
+}
+
 // A pack is condemned while the run that stores it has no answer yet: another one
 // has seen and adopted it. When the answer comes it vouches for nothing.
 func TestCondemnedOnItsWay(t *testing.T) {

@@ -45,7 +45,9 @@ func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context,
 	var err error
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
-		Wait: r.o.Wait, Waiting: r.o.Waiting, Moved: w.moved,
+		Wait: r.o.Wait, Waiting: r.o.Waiting,
+		// What the index was brought to: the chain may have been read further since.
+		Base: w.shown, Moved: w.moved,
 	})
 	if err != nil {
 		return nil, nil, err
