@@ -26,10 +26,12 @@ var ErrGone = errors.New("what this run counted on was removed from the reposito
 // no commit yet.
 func (w *Writer) moved(ctx context.Context, news locking.News) error {
 	w.r.note(news)
+	// Before anything is taken in, which takes time: what is stored meanwhile is
+	// either in the index by now, and dropped from it, or refused when it comes.
+	w.refuse(news)
 	if err := w.takeIn(ctx, news.State); err != nil {
 		return fmt.Errorf("take in what others committed: %w", err)
 	}
-	w.refuse(news)
 	w.mu.Lock()
 	making, due := w.making, w.unchecked && w.checked != w.condemned
 	w.mu.Unlock()

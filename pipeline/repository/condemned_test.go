@@ -93,17 +93,22 @@ func TestCondemnedBeforeBegin(t *testing.T) {
 	newMachine(t, here.store, here.key).finds(t, one)
 }
 
+// onItsWay returns a pack with a chunk that is nowhere else, and its header.
+func onItsWay() (p index.Pack, h *pack.Header, chunk objects.ID) {
+	p = index.Pack{ID: objects.ID{1}, Kind: objects.Data, Len: 1000, HeaderLen: 100}
+	chunk = objects.ID{2}
+	return p, &pack.Header{
+		Kind: objects.Data, Keys: []pack.Key{{AEAD: crypt.AES256GCM, Epoch: 1}},
+		Frames: []pack.Frame{{Stored: 100, Raw: 84, Count: 1}}, Chunks: []pack.Chunk{{ID: chunk, Len: 84}},
+	}, chunk
+}
+
 // A pack is condemned while the run that stores it has no answer yet: another one
 // has seen and adopted it. When the answer comes it vouches for nothing.
 func TestCondemnedOnItsWay(t *testing.T) {
 	t.Parallel()
 	here, there, _, _ := sideBySide(t)
-	mine := index.Pack{ID: objects.ID{1}, Kind: objects.Data, Len: 1000, HeaderLen: 100}
-	chunk := objects.ID{2}
-	header := &pack.Header{
-		Kind: objects.Data, Keys: []pack.Key{{AEAD: crypt.AES256GCM, Epoch: 1}},
-		Frames: []pack.Frame{{Stored: 100, Raw: 84, Count: 1}}, Chunks: []pack.Chunk{{ID: chunk, Len: 84}},
-	}
+	mine, header, chunk := onItsWay()
 	here.use(t, func(r *repository.Repository) {
 		must(t, r.Sync(t.Context()))
 		w, ctx, err := r.Begin(t.Context(), t.Context())
@@ -124,6 +129,44 @@ func TestCondemnedOnItsWay(t *testing.T) {
 		}
 		if !r.Index.Claim(chunk) {
 			t.Error("nobody is to store the chunk anew")
+		}
+		must(t, w.End(t.Context()))
+	})
+}
+
+// The answer comes while the run takes in what others have committed: it vouches
+// for nothing then, too.
+func TestCondemnedAsItArrives(t *testing.T) {
+	t.Parallel()
+	here, there, _, _ := sideBySide(t)
+	slow := &interrupted{Store: here.store}
+	here.backend = slow
+	mine, header, chunk := onItsWay()
+	here.use(t, func(r *repository.Repository) {
+		must(t, r.Sync(t.Context()))
+		w, ctx, err := r.Begin(t.Context(), t.Context())
+		must(t, err)
+		must(t, w.Ensure(ctx, ctx))
+		if !r.Index.Claim(chunk) {
+			t.Fatal("the chunk is known already")
+		}
+		y := &synthetic{}
+		y.run(t, there, 200) // packs: their headers are more than records carry
+		for _, k := range keys(t, here.store, "bundles/") {
+			must(t, here.store.Delete(t.Context(), k))
+		}
+		there.condemn(t, mine.ID)
+		arrived := false
+		slow.happen = func() {
+			arrived = true
+			must(t, r.Index.Add(mine, header))
+		}
+		made, err := w.Checkpoint(ctx, &record.Commit{Made: time.Now()}) // shows what is new
+		if !made || err != nil || !arrived {
+			t.Fatalf("checkpoint: got %v, %v, and %v that a header was read, want all of it", made, err, arrived)
+		}
+		if known, err := r.Index.Has(chunk); known || err != nil {
+			t.Errorf("got known %v, %v, want that it is not", known, err)
 		}
 		must(t, w.End(t.Context()))
 	})
