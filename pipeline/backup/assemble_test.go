@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"cairn/objects/archive"
+	"cairn/pipeline/walk"
 )
 
 // A file that is written to after it was read through one name and before the
@@ -26,5 +27,23 @@ func TestLinkChangedBetweenNames(t *testing.T) {
 	want.Path = "b"
 	if !reflect.DeepEqual(*s.entry, want) {
 		t.Errorf("got %+v, want %+v", *s.entry, want)
+	}
+}
+
+// A file that is read while it is being truncated has its new size and its old
+// times: the next run must look whether that is all.
+func TestSizeBeforeTimes(t *testing.T) {
+	t.Parallel()
+	seen := walk.Stat{Type: walk.File, Size: 10, ModTime: walk.Time{Sec: 1}, ChangeTime: walk.Time{Sec: 1}}
+	var e archive.Entry
+	setStat(&e, &seen)
+	(&readResult{stat: seen}).fill(&e)
+	if e.Racy {
+		t.Error("unchanged: got that it was changed so shortly before")
+	}
+	seen.Size = 0
+	(&readResult{stat: seen}).fill(&e)
+	if !e.Racy || e.Size != 0 {
+		t.Errorf("truncated: got %+v, want that it is racy", e)
 	}
 }

@@ -205,11 +205,16 @@ func TestChangedOnce(t *testing.T) {
 			b := newBench(t)
 			r := b.changeBig(b.rewrite(4, size), nil)
 			r.wantWarnings(t)
-			b.checkSource(r.archive)
-			b.checkRepository()
 			if e := b.entries(r.archive)["big"]; e.Changed || !e.Racy {
 				t.Errorf("got Changed %v, Racy %v, want false, true", e.Changed, e.Racy)
 			}
+			if size == 0 {
+				// It may have been read between its new size and its new times. The
+				// next run has both.
+				r = b.backup()
+			}
+			b.checkSource(r.archive)
+			b.checkRepository()
 		})
 	}
 }

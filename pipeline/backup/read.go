@@ -33,11 +33,12 @@ type readResult struct {
 
 // fill makes e describe the file as it was when it was read. If it has changed
 // since the scan, that is so short ago that it may change again without its
-// times showing it.
+// times showing it. What is being truncated shows its new size before its new
+// times.
 func (r *readResult) fill(e *archive.Entry) {
-	modified, changed := e.ModTime, e.ChangeTime
+	size, modified, changed := e.Size, e.ModTime, e.ChangeTime
 	setStat(e, &r.stat)
-	e.Racy = e.Racy || e.ModTime != modified || e.ChangeTime != changed
+	e.Racy = e.Racy || e.Size != size || e.ModTime != modified || e.ChangeTime != changed
 	e.Xattrs, e.Attrs = r.xattrs, r.attrs
 	e.Changed = r.changed
 }
