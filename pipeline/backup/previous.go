@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
+	"cairn/objects"
 	"cairn/objects/archive"
+	"cairn/objects/record"
 	"cairn/pipeline/repository"
 )
 
@@ -17,6 +20,9 @@ type previous struct {
 	streams []*stream // the newest first
 	warn    func(path string, err error)
 
+	// listed reports whether the repository has an archive, as it was read last.
+	listed func(objects.ID) bool
+
 	// distrust is told of what could not be read, so that a pack that is gone
 	// does not vouch for what this run has to store.
 	distrust func(error)
@@ -24,6 +30,7 @@ type previous struct {
 
 // stream is one earlier archive, read forward.
 type stream struct {
+	id    objects.ID
 	name  string
 	next  func() (*archive.Entry, error, bool)
 	stop  func()
@@ -31,12 +38,14 @@ type stream struct {
 }
 
 func openPrevious(ctx context.Context, repo *repository.Repository, archives []repository.Archive, r *run) *previous {
-	p := &previous{warn: r.warn, distrust: r.distrust}
+	p := &previous{warn: r.warn, distrust: r.distrust, listed: func(id objects.ID) bool {
+		return slices.ContainsFunc(repo.State().Archives, func(a record.Listed) bool { return a.ID == id })
+	}}
 	for _, a := range archives {
 		meta := repo.NewMetaReader()
 		reader := archive.NewReader(a.Root(), meta.Fetch(ctx))
 		next, stop := iter.Pull2(reader.All())
-		s := &stream{name: a.Name, next: next, stop: stop}
+		s := &stream{id: a.ID, name: a.Name, next: next, stop: stop}
 		p.streams = append(p.streams, s)
 		p.advance(s)
 	}
@@ -59,10 +68,11 @@ func (p *previous) at(path string) *archive.Entry {
 }
 
 // advance moves s on by one. An archive that cannot be read any further only
-// costs time: the files that it would have vouched for are read again.
+// costs time: the files that it would have vouched for are read again. That others
+// have deleted it meanwhile is nobody's fault.
 func (p *previous) advance(s *stream) {
 	e, err, ok := s.next()
-	if err != nil {
+	if err != nil && p.listed(s.id) {
 		p.distrust(err)
 		p.warn(s.name, fmt.Errorf("read previous archive, from here on files are read again: %w", err))
 	}

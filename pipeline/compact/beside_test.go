@@ -208,3 +208,34 @@ func TestCheckBesideDelete(t *testing.T) {
 		})
 	}
 }
+
+// At every request of a backup the archive that it compares with is deleted, and
+// all that only that needed. The backup reads the files again, and warns of nothing.
+func TestBackupBesideDelete(t *testing.T) {
+	t.Parallel()
+	again := func(t *testing.T) *bench {
+		b := newBench(t)
+		for i := range uint64(200) {
+			b.write(fmt.Sprintf("many/%d", i), i, 3000)
+		}
+		b.backup()
+		b.write("new", 300, 100_000)
+		return b
+	}
+	b := again(t)
+	b.store.ResetCounts()
+	b.backup()
+	for n := range b.store.Total() {
+		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := again(t)
+				i := &intruder{b: b, evict: true, sweep: true, delete: true, at: int64(n + 1)}
+				b.fail(i.hook)
+				b.backup()
+				delete(b.holds, "run-1")
+				b.checkAll()
+			})
+		})
+	}
+}
