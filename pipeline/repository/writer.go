@@ -100,7 +100,7 @@ func (w *Writer) adopt(ctx context.Context) error {
 }
 
 // adopt gives to found, which is called concurrently, every whole pack that
-// state neither names nor condemns, and makes it findable. What this run has
+// state neither names nor condemns, and then makes it findable. What this run has
 // stored itself is not among them.
 func (r *Repository) adopt(ctx context.Context, state *record.State, found func(record.Pack)) error {
 	var orphans []backend.Info
@@ -145,11 +145,10 @@ func (r *Repository) adoptPack(ctx context.Context, info backend.Info, found fun
 	if err := r.harden(ctx, info.Key); err != nil {
 		return err
 	}
-	if err := r.Index.Add(packer.IndexPack(p), h); err != nil {
-		return err
-	}
+	// In this order: whoever counts on the pack, because the index has it, finds it
+	// among what the next commit names.
 	found(p)
-	return nil
+	return r.Index.Add(packer.IndexPack(p), h)
 }
 
 // harden makes sure that an object is durable whose writer may have died
