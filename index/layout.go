@@ -117,11 +117,6 @@ type table struct {
 	rows    uint32
 }
 
-// place returns the page and the offset in it of row i.
-func (t table) place(i uint32) (page uint64, off uint32) {
-	return t.page + uint64(i/t.perPage), i % t.perPage * t.size
-}
-
 // end returns the page after the table.
 func (t table) end() uint64 {
 	return t.page + (uint64(t.rows)+uint64(t.perPage)-1)/uint64(t.perPage)
