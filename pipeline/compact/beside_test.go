@@ -3,6 +3,7 @@ package compact_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"cairn/backend"
 	"cairn/backend/mem"
 	"cairn/locking"
+	"cairn/pipeline/check"
 	"cairn/pipeline/compact"
 	"cairn/pipeline/repository"
 )
@@ -236,6 +238,82 @@ func TestBackupBesideDelete(t *testing.T) {
 				delete(b.holds, "run-1")
 				b.checkAll()
 			})
+		})
+	}
+}
+
+// A crowd deletes the oldest archive at every so manieth request of somebody else,
+// as long as there are others, moves what is needed of every pack of which anything
+// is not, and deletes those packs at once.
+type crowd struct {
+	b     *bench
+	every int
+
+	mu         sync.Mutex // held while the crowd is at work itself
+	seen, done int        // requests, deleted archives; guarded by mu
+}
+
+func (c *crowd) hook(_ mem.Op, _ backend.Key, at mem.Moment) error {
+	if at != mem.Before || !c.mu.TryLock() {
+		return nil
+	}
+	defer c.mu.Unlock()
+	if c.seen++; c.seen%c.every > 0 {
+		return nil
+	}
+	if err := c.work(); err != nil {
+		c.b.t.Errorf("delete and compact: %v", err)
+	}
+	return nil
+}
+
+func (c *crowd) work() error {
+	r, err := c.b.openWith("there", func(*repository.Options) {})
+	if err != nil {
+		return err
+	}
+	ctx := c.b.t.Context()
+	if all := r.Archives(); len(all) > 2 {
+		delete(c.b.holds, all[0].Name)
+		o := c.b.options()
+		o.MaxUnused, o.SweepNow = -1, true
+		c.done++
+		err = r.Delete(ctx, ctx, later, all[0].ID)
+		if err == nil {
+			err = r.Refresh(ctx)
+		}
+		if err == nil {
+			_, err = compact.Run(ctx, ctx, r, o)
+		}
+	}
+	return errors.Join(err, r.Close())
+}
+
+// While a check is under way, archive after archive is deleted, and what is left is
+// moved, again and again. That is no damage.
+func TestCheckBesideMany(t *testing.T) {
+	t.Parallel()
+	for every := 1; every <= 12; every++ {
+		if testing.Short() && every%4 != 0 {
+			continue
+		}
+		t.Run(fmt.Sprint(every), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			for i := range uint64(8) {
+				for n := range uint64(1200) { // trees of several nodes; half of the files were there before
+					b.write(fmt.Sprintf("file-%d", n), 600*i+n, 300)
+				}
+				b.backup()
+			}
+			c := &crowd{b: b, every: every}
+			b.fail(c.hook)
+			b.checkDepth(check.Structure)
+			b.fail(nil)
+			if c.done == 0 {
+				t.Error("nothing was deleted meanwhile")
+			}
+			b.checkAll()
 		})
 	}
 }

@@ -211,13 +211,18 @@ func (b *bench) compact(change ...func(*compact.Options)) compact.Summary {
 // that it has looked at, which is closed with the test.
 func (b *bench) check() *repository.Repository {
 	b.t.Helper()
+	return b.checkDepth(check.ReadData)
+}
+
+func (b *bench) checkDepth(d check.Depth) *repository.Repository {
+	b.t.Helper()
 	cache, err := os.MkdirTemp(b.dir, "checker-")
 	must(b.t, err)
 	repo, err := b.open(filepath.Base(cache))
 	must(b.t, err)
 	b.t.Cleanup(func() { must(b.t, repo.Close()) })
 	_, err = check.Run(b.t.Context(), repo, check.Options{
-		Depth:   check.ReadData,
+		Depth:   d,
 		Problem: func(err error) { b.t.Errorf("check: %v", err) },
 	})
 	must(b.t, err)
