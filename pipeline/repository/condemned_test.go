@@ -1,15 +1,20 @@
 package repository_test
 
 import (
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"cairn/backend"
+	"cairn/backend/mem"
 	"cairn/index"
 	"cairn/locking"
 	"cairn/objects"
 	"cairn/objects/crypt"
 	"cairn/objects/pack"
 	"cairn/objects/record"
+	"cairn/pipeline/packer"
 	"cairn/pipeline/repository"
 )
 
@@ -170,4 +175,46 @@ func TestCondemnedAsItArrives(t *testing.T) {
 		}
 		must(t, w.End(t.Context()))
 	})
+}
+
+// What an interrupted run has left is swept by others while this one is about to
+// take it over. It does without.
+func TestSweptBeforeAdopted(t *testing.T) {
+	t.Parallel()
+	for name, moment := range map[string]mem.Op{"before it is read": mem.Get, "before it is made durable": mem.Put} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, key := newStore(t)
+			here, there := newMachine(t, s, key), newMachine(t, s, key)
+			here.use(t, func(r *repository.Repository) {
+				must(t, r.Sync(t.Context()))
+				w, ctx, err := r.Begin(t.Context(), t.Context())
+				must(t, err)
+				must(t, w.Ensure(ctx, ctx))
+				many().store(t, r, w, 2)
+				must(t, w.End(t.Context()))
+			})
+			left := keys(t, s, "packs/")
+			var swept atomic.Bool
+			s.Hook = func(op mem.Op, key backend.Key, at mem.Moment) error {
+				if op == moment && at == mem.Before && key == left[0] && !swept.Swap(true) {
+					return s.Delete(t.Context(), key)
+				}
+				return nil
+			}
+			there.use(t, func(r *repository.Repository) {
+				must(t, r.Sync(t.Context()))
+				w, ctx, err := r.Begin(t.Context(), t.Context())
+				must(t, err)
+				must(t, w.Ensure(ctx, ctx))
+				if got := w.Adopted(); len(got) != 1 || packer.Key(got[0]) != left[1] {
+					t.Errorf("got %v taken over, want %v", got, left[1:])
+				}
+				must(t, w.End(t.Context()))
+			})
+			if got := keys(t, s, "packs/"); !swept.Load() || !slices.Equal(got, left[1:]) {
+				t.Errorf("got swept %v and packs %v, want %v", swept.Load(), got, left[1:])
+			}
+		})
+	}
 }

@@ -131,18 +131,21 @@ func (r *Repository) adopt(ctx context.Context, state *record.State, found func(
 	return ctx.Err() // one that ended may have left some out
 }
 
-// adoptPack gives one pack to found, if it is whole.
+// adoptPack gives one pack to found, if it is whole. One that is gone was adopted,
+// condemned and swept by others since it was listed, and is nothing to be missed.
 func (r *Repository) adoptPack(ctx context.Context, info backend.Info, found func(record.Pack)) error {
 	id, _ := packer.ParseKey(info.Key)
 	p, h, err := r.examine(ctx, id, info.Size)
-	if objects.IsCorrupt(err) || errors.Is(err, objects.ErrNewer) {
+	if err == nil {
+		err = r.harden(ctx, info.Key)
+	}
+	switch {
+	case errors.Is(err, backend.ErrNotExist):
+		return nil
+	case objects.IsCorrupt(err), errors.Is(err, objects.ErrNewer):
 		r.warn(fmt.Errorf("a pack that no commit names is not used: %w", err))
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := r.harden(ctx, info.Key); err != nil {
+	case err != nil:
 		return err
 	}
 	// In this order: whoever counts on the pack, because the index has it, finds it
@@ -153,14 +156,16 @@ func (r *Repository) adoptPack(ctx context.Context, info backend.Info, found fun
 
 // harden makes sure that an object is durable whose writer may have died
 // before it could say so: creating it again fails, and that is the answer
-// which the store gives only for what is durable.
+// which the store gives only for what is durable. ErrNotExist: it is gone.
 func (r *Repository) harden(ctx context.Context, key backend.Key) error {
 	err := r.store.Backend.Put(ctx, key)
 	if errors.Is(err, backend.ErrExist) {
 		return nil
 	}
 	if err == nil {
-		err = errors.Join(errors.New("it vanished"), r.store.Backend.Delete(ctx, key))
+		if err = r.store.Backend.Delete(ctx, key); err == nil {
+			err = backend.ErrNotExist
+		}
 	}
 	return fmt.Errorf("make %s durable: %w", key, err)
 }
