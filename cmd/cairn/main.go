@@ -101,8 +101,8 @@ func run(args []string) int {
 		return t.end(usage(err))
 	}
 	t.verb = verbOf(parsed)
-	ctx, stop := interruptible(t)
-	defer stop()
+	ctx, over := interruptible(t)
+	defer over()
 	g := &globals{cli: c, term: t, wire: newWire(c)}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run(g)
@@ -134,10 +134,11 @@ func newParser(c *cli) *kong.Kong {
 // patience is how long a run that was interrupted may take to end without a word.
 const patience = 3 * time.Second
 
-// interruptible returns a context that SIGINT and SIGTERM end. A second one
-// ends the program at once; t says so if the first takes a while, as it does where
-// a store does not answer that has yet to be told what to keep.
-func interruptible(t *terminal) (context.Context, context.CancelFunc) {
+// interruptible returns a context that SIGINT and SIGTERM end, until over is called:
+// from then on the first changes nothing, for how the run ended is decided. A
+// second one ends the program at once; t says so if the first takes a while, as it
+// does where a store does not answer that has yet to be told what to keep.
+func interruptible(t *terminal) (ctx context.Context, over func()) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	forget := context.AfterFunc(ctx, func() {
 		stop()
@@ -148,5 +149,5 @@ func interruptible(t *terminal) (context.Context, context.CancelFunc) {
 			})
 		})
 	})
-	return ctx, func() { forget(); stop() }
+	return ctx, func() { forget() }
 }
