@@ -60,7 +60,9 @@ func (i *intruder) intrude() error {
 			return errors.Join(err, r.Close())
 		}
 	}
-	i.summary, err = compact.Run(ctx, ctx, r, i.b.options())
+	o := i.b.options()
+	o.MaxUnused = -1 // else a frame may bring a chunk along that nothing needs, and that is not stored again
+	i.summary, err = compact.Run(ctx, ctx, r, o)
 	if errors.Is(err, locking.ErrLocked) {
 		return r.Close() // it waits for its turn, and comes when all is over
 	}
