@@ -1,6 +1,7 @@
 package repository_test
 
 import (
+	"context"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,16 @@ func sideBySide(t *testing.T) (here, there *machine, one, two objects.ID) {
 	return here, there, one, two
 }
 
+// writing begins a run that holds the lease.
+func writing(t *testing.T, r *repository.Repository) (*repository.Writer, context.Context) {
+	t.Helper()
+	must(t, r.Sync(t.Context()))
+	w, ctx, err := r.Begin(t.Context(), t.Context())
+	must(t, err)
+	must(t, w.Ensure(ctx, ctx))
+	return w, ctx
+}
+
 // like returns an archive of another name with the tree of one that is there.
 func like(t *testing.T, r *repository.Repository, name string, kind record.ArchiveKind) record.Archive {
 	t.Helper()
@@ -49,10 +60,7 @@ func TestCondemnedBeforeCheckpoint(t *testing.T) {
 	t.Parallel()
 	here, there, one, _ := sideBySide(t)
 	here.use(t, func(r *repository.Repository) {
-		must(t, r.Sync(t.Context()))
-		w, ctx, err := r.Begin(t.Context(), t.Context())
-		must(t, err)
-		must(t, w.Ensure(ctx, ctx))
+		w, ctx := writing(t, r)
 		whole, part := like(t, r, "one", record.Full), like(t, r, "two", record.Checkpoint)
 		place, err := r.Lookup(ctx, one)
 		must(t, err)
@@ -115,10 +123,7 @@ func TestCondemnedOnItsWay(t *testing.T) {
 	here, there, _, _ := sideBySide(t)
 	mine, header, chunk := onItsWay()
 	here.use(t, func(r *repository.Repository) {
-		must(t, r.Sync(t.Context()))
-		w, ctx, err := r.Begin(t.Context(), t.Context())
-		must(t, err)
-		must(t, w.Ensure(ctx, ctx))
+		w, ctx := writing(t, r)
 		if !r.Index.Claim(chunk) {
 			t.Fatal("the chunk is known already")
 		}
@@ -148,10 +153,7 @@ func TestCondemnedAsItArrives(t *testing.T) {
 	here.backend = slow
 	mine, header, chunk := onItsWay()
 	here.use(t, func(r *repository.Repository) {
-		must(t, r.Sync(t.Context()))
-		w, ctx, err := r.Begin(t.Context(), t.Context())
-		must(t, err)
-		must(t, w.Ensure(ctx, ctx))
+		w, ctx := writing(t, r)
 		if !r.Index.Claim(chunk) {
 			t.Fatal("the chunk is known already")
 		}
@@ -187,10 +189,7 @@ func TestSweptBeforeAdopted(t *testing.T) {
 			s, key := newStore(t)
 			here, there := newMachine(t, s, key), newMachine(t, s, key)
 			here.use(t, func(r *repository.Repository) {
-				must(t, r.Sync(t.Context()))
-				w, ctx, err := r.Begin(t.Context(), t.Context())
-				must(t, err)
-				must(t, w.Ensure(ctx, ctx))
+				w, _ := writing(t, r)
 				many().store(t, r, w, 2)
 				must(t, w.End(t.Context()))
 			})
@@ -203,10 +202,7 @@ func TestSweptBeforeAdopted(t *testing.T) {
 				return nil
 			}
 			there.use(t, func(r *repository.Repository) {
-				must(t, r.Sync(t.Context()))
-				w, ctx, err := r.Begin(t.Context(), t.Context())
-				must(t, err)
-				must(t, w.Ensure(ctx, ctx))
+				w, _ := writing(t, r)
 				if got := w.Adopted(); len(got) != 1 || packer.Key(got[0]) != left[1] {
 					t.Errorf("got %v taken over, want %v", got, left[1:])
 				}
