@@ -82,9 +82,25 @@ func TestUnit(t *testing.T) {
 	wantRows(t, got, "image | 64K", "image | 256K", "file | 64K", "file | 256K")
 }
 
+func TestTiny(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds cairn and needs a server")
+	}
+	for _, store := range []string{"local", "minio"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			got := bench(t, "tiny", "--tools", "cairn", "--store", store, "--runs", "7", "--files", "120")
+			wantRows(t, got, "list | cairn", "runs 1 to 2 | cairn", "runs 3 to 4 | cairn", "runs 6 to 7 | cairn", "unchanged | cairn",
+				"cairn | commits | 7", "cairn | config | 1", "cairn | packs")
+		})
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"nothing"}, {"unit", "image"}, {"unit", "--file", "1X"}, {"unit", "--file", "1KK"}} {
+	for _, args := range [][]string{{}, {"nothing"}, {"unit", "image"}, {"unit", "--file", "1X"}, {"unit", "--file", "1KK"},
+		{"tiny", "--runs", "2"}, {"tiny", "--store", "tape"}} {
 		if err := run(context.Background(), args, os.Stderr); err == nil {
 			t.Errorf("bench %q: got no error", args)
 		}

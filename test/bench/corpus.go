@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -199,6 +200,16 @@ func (n noise) from(off int64) io.Reader {
 // ReadAt implements io.ReaderAt.
 func (n noise) ReadAt(p []byte, off int64) (int, error) { return io.ReadFull(n.from(off), p) }
 
+// writeFile writes a file of bytes from the stream of n.
+func (n noise) writeFile(path string, bytes int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, n.from(0), bytes)
+	return errors.Join(err, f.Close())
+}
+
 // writeNoise writes a file of n bytes, into which shifts insertions are made.
 func writeNoise(path string, n int64, shifts int) error {
 	f, err := os.Create(path)
@@ -238,13 +249,13 @@ func writeTiny(ctx context.Context, dir string, n int) error {
 		}
 	}
 	for i := range n {
-		sub := filepath.Join(dir, strconv.Itoa(i/tinyDir))
+		path := tinyPath(dir, i)
 		if i%tinyDir == 0 {
-			if err := os.MkdirAll(sub, 0o700); err != nil {
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 				return err
 			}
 		}
-		if err := writeText(filepath.Join(sub, strconv.Itoa(i)), random, words); err != nil {
+		if err := writeText(path, random, words); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -252,6 +263,11 @@ func writeTiny(ctx context.Context, dir string, n int) error {
 		}
 	}
 	return nil
+}
+
+// tinyPath returns where file i of those is that writeTiny makes.
+func tinyPath(dir string, i int) string {
+	return filepath.Join(dir, strconv.Itoa(i/tinyDir), strconv.Itoa(i))
 }
 
 func writeText(path string, random *rand.Rand, words []string) error {

@@ -1,14 +1,16 @@
 // Command bench measures cairn: "peers" beside what a user would pick instead,
-// "room" likewise where archives are deleted, "unit" with chunks of different
-// sizes. It prints Markdown.
+// "room" likewise where archives are deleted, "tiny" likewise after very many
+// small backups, "unit" with chunks of different sizes. It prints Markdown.
 //
 //	go run ./test/bench peers --tree /usr/share --image disk.img --random 1G --tiny 100000
 //	go run ./test/bench room --bytes 2G
+//	go run ./test/bench tiny --runs 1000 --store minio
 //	go run ./test/bench unit --image disk.img
 //
 // Everything it writes lies below one new directory in --work, which is
 // removed at the end and not before: where many files have just been removed,
-// ext4 is slow to make new ones. There must be room for everything that all
+// ext4 is slow to make new ones. Only a MinIO has its own, where temporary
+// files are. There must be room for everything that all
 // runs store and restore. Only figures of one run compare.
 package main
 
@@ -30,6 +32,7 @@ import (
 
 const synopsis = `usage: bench peers [--tree DIR]... [--image FILE] [--random BYTES] [--tiny N] [--runs N] [--tools LIST] [--work DIR]
        bench room [--bytes BYTES] [--archives N] [--runs N] [--tools LIST] [--work DIR]
+       bench tiny [--runs N] [--files N] [--store local|minio] [--tools LIST] [--work DIR]
        bench unit [--image FILE] [--file BYTES] [--units LIST] [--work DIR]`
 
 var errUsage = errors.New(synopsis)
@@ -58,6 +61,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		verb = new(peers)
 	case "room":
 		verb = new(room)
+	case "tiny":
+		verb = new(series)
 	case "unit":
 		verb = new(units)
 	default:

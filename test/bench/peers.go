@@ -22,6 +22,7 @@ type peers struct {
 	runs   int
 	names  string
 
+	bucket  *bucket // where repositories are; nil: on disk
 	tools   []*tool
 	corpora []*corpus
 	samples map[cell][]sample
@@ -212,9 +213,12 @@ func (p *peers) round(ctx context.Context, dir string, c *corpus, round int) err
 
 // prepare makes an empty repository for every tool.
 func (p *peers) prepare(ctx context.Context, dir string, c *corpus, round int) ([]job, error) {
+	if len(p.tools) == 0 {
+		return nil, errors.New("no tool is left to measure")
+	}
 	var jobs []job
 	for _, t := range p.turns(round) {
-		j := job{tool: t, at: place(filepath.Join(dir, t.name)), phase: initial, paths: c.paths}
+		j := job{tool: t, at: place(filepath.Join(dir, t.name)), bucket: p.bucket, phase: initial, paths: c.paths}
 		if err := j.at.make(); err != nil {
 			return nil, err
 		}
@@ -228,7 +232,7 @@ func (p *peers) prepare(ctx context.Context, dir string, c *corpus, round int) (
 
 // sample runs j and keeps what it took.
 func (p *peers) sample(ctx context.Context, corpus string, j job) error {
-	before, err := repoExtent(j.at)
+	before, err := j.repoExtent(ctx)
 	if err != nil {
 		return err
 	}
@@ -236,7 +240,7 @@ func (p *peers) sample(ctx context.Context, corpus string, j job) error {
 	if s.usage, err = measure(ctx, j.command(ctx), j.tool.warning); err != nil {
 		return err
 	}
-	if s.repo, err = repoExtent(j.at); err != nil {
+	if s.repo, err = j.repoExtent(ctx); err != nil {
 		return err
 	}
 	s.growth = s.repo.bytes - before.bytes
@@ -245,11 +249,4 @@ func (p *peers) sample(ctx context.Context, corpus string, j job) error {
 	fmt.Fprintf(os.Stderr, "%s %s %s: %v, processor %v\n", corpus, j.phase, j.tool.name,
 		s.wall.Round(time.Millisecond), s.cpu.Round(time.Millisecond))
 	return nil
-}
-
-func repoExtent(at place) (extent, error) {
-	if _, err := os.Stat(at.repo()); errors.Is(err, os.ErrNotExist) {
-		return extent{}, nil
-	}
-	return measureExtent(at.repo())
 }

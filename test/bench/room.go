@@ -75,7 +75,7 @@ func (r *room) round(ctx context.Context, dir string, c *corpus, round int) erro
 			return err
 		}
 		for _, j := range jobs {
-			j.phase = phase(fmt.Sprint("archive-", n))
+			j.phase, j.archive = first, fmt.Sprint(first, n)
 			if _, err := measure(ctx, j.command(ctx), j.tool.warning); err != nil {
 				return err
 			}
@@ -101,13 +101,8 @@ func (r *room) rewrite(dir string, round, archive int) error {
 		if archive > 0 && i%roomShare != archive%roomShare {
 			continue
 		}
-		content := io.LimitReader(noise{uint64(round+1)<<40 | uint64(archive)<<32 | uint64(i)}.from(0), roomFile)
-		f, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, content)
-		if err := errors.Join(err, f.Close()); err != nil {
+		content := noise{uint64(round+1)<<40 | uint64(archive)<<32 | uint64(i)}
+		if err := content.writeFile(filepath.Join(dir, fmt.Sprint(i)), roomFile); err != nil {
 			return err
 		}
 	}

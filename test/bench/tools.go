@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -11,7 +12,7 @@ import (
 	"strings"
 )
 
-// phase is one thing that a tool does. It names the archive that it makes.
+// phase is one thing that a tool does.
 type phase string
 
 const (
@@ -28,14 +29,15 @@ const (
 
 // A tool is a program that makes backups, called in one way. Commands are
 // words; $dir is the place of the repository, $repo is the repository in it,
-// $target is where a restore goes and starts, $phase and $latest are
+// $target is where a restore goes and starts, $archive and $latest are
 // names of archives, $paths is what to back up, $keep how many archives are to
 // stay, and $old the ids of the others.
 type tool struct {
 	name    string
 	program string // looked up, unless it is a path
 	env     string
-	warning int // exit code of a run that did its work, with warnings
+	s3      string // what the address of a bucket begins with; empty: there are no repositories in buckets
+	warning int    // exit code of a run that did its work, with warnings
 
 	version, init, list, backup, restore string
 
@@ -49,7 +51,7 @@ type tool struct {
 // protects nothing.
 func known(program string) []*tool {
 	cairn := tool{
-		name: "cairn", program: program, warning: 1, env: "CAIRN_REPOSITORY=$repo CAIRN_KEY_FILE=$dir/key",
+		name: "cairn", program: program, warning: 1, env: "CAIRN_REPOSITORY=$repo CAIRN_KEY_FILE=$dir/key", s3: "s3+http://",
 		version: "version", init: "init -q", list: "list", backup: "backup -q $paths", restore: "restore -q latest --target $target",
 		delete: "delete -q $old", compact: "compact -q --now", ids: "--json list",
 	}
@@ -58,18 +60,18 @@ func known(program string) []*tool {
 
 	restic := tool{
 		name: "restic", program: "restic", warning: 3,
-		env:     "RESTIC_REPOSITORY=$repo RESTIC_PASSWORD=not-a-secret RESTIC_CACHE_DIR=$dir/cache",
+		env: "RESTIC_REPOSITORY=$repo RESTIC_PASSWORD=not-a-secret RESTIC_CACHE_DIR=$dir/cache", s3: "s3:http://",
 		version: "version", init: "init -q", list: "snapshots", backup: "backup -q $paths", restore: "restore -q latest --target $target",
 		delete: "forget -q --keep-last $keep", compact: "prune -q",
 	}
 	borg := tool{
 		name: "borg", program: "borg", warning: 1,
 		env:     "BORG_REPO=$repo BORG_PASSPHRASE=not-a-secret BORG_BASE_DIR=$dir/home",
-		version: "--version", init: "init -e repokey-blake2", list: "list", backup: "create ::$phase $paths", restore: "extract ::$latest",
+		version: "--version", init: "init -e repokey-blake2", list: "list", backup: "create ::$archive $paths", restore: "extract ::$latest",
 		delete: "prune --keep-last $keep", compact: "compact",
 	}
 	withZstd := borg
-	withZstd.name, withZstd.backup = "borg-zstd", "create --compression zstd,3 ::$phase $paths"
+	withZstd.name, withZstd.backup = "borg-zstd", "create --compression zstd,3 ::$archive $paths"
 
 	// No backup: it copies, and looks for changes with find.
 	floor := tool{
@@ -138,19 +140,21 @@ func (p place) make() error {
 
 // job is one run of a tool.
 type job struct {
-	tool   *tool
-	at     place
-	phase  phase
-	latest phase    // that made an archive
-	paths  []string // to back up
-	keep   int      // archives that are to stay
-	old    []string // ids of the others, if the tool wants them
+	tool    *tool
+	at      place
+	bucket  *bucket // that the repository is in; nil: it is in at
+	phase   phase
+	archive string   // that a backup makes; empty: called like the phase
+	latest  phase    // that made an archive, called like it
+	paths   []string // to back up
+	keep    int      // archives that are to stay
+	old     []string // ids of the others, if the tool wants them
 }
 
 // command returns a run that knows nothing of the user who benchmarks.
 func (j *job) command(ctx context.Context) *exec.Cmd {
-	values := map[string]string{"dir": string(j.at), "repo": j.at.repo(), "target": j.at.target(),
-		"phase": string(j.phase), "latest": string(j.latest), "keep": strconv.Itoa(j.keep)}
+	values := map[string]string{"dir": string(j.at), "repo": j.repo(), "target": j.at.target(),
+		"archive": cmp.Or(j.archive, string(j.phase)), "latest": string(j.latest), "keep": strconv.Itoa(j.keep)}
 	expand := func(word string) string { return os.Expand(word, func(name string) string { return values[name] }) }
 	cmd := exec.CommandContext(ctx, j.tool.program)
 	for _, word := range j.tool.words(j.phase) {
@@ -167,6 +171,9 @@ func (j *job) command(ctx context.Context) *exec.Cmd {
 	cmd.Env = []string{"HOME=" + j.at.home(), "TMPDIR=" + j.at.home(), "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
 	for _, setting := range strings.Fields(j.tool.env) {
 		cmd.Env = append(cmd.Env, expand(setting))
+	}
+	if j.bucket != nil {
+		cmd.Env = append(cmd.Env, j.bucket.env()...)
 	}
 	return cmd
 }

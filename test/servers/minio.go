@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -131,11 +132,24 @@ func (s *S3) LockedBucket(t testing.TB) string {
 
 func (s *S3) makeBucket(t testing.TB, o minio.MakeBucketOptions) string {
 	t.Helper()
-	name := "test-" + strings.ToLower(rand.Text())
-	if err := s.Client.MakeBucket(t.Context(), name, o); err != nil {
-		t.Fatalf("make bucket: %v", err)
+	name, err := s.newBucket(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return name
+}
+
+// NewBucket is Bucket for those who have no testing.TB.
+func (s *S3) NewBucket(ctx context.Context) (string, error) {
+	return s.newBucket(ctx, minio.MakeBucketOptions{})
+}
+
+func (s *S3) newBucket(ctx context.Context, o minio.MakeBucketOptions) (string, error) {
+	name := "test-" + strings.ToLower(rand.Text())
+	if err := s.Client.MakeBucket(ctx, name, o); err != nil {
+		return "", fmt.Errorf("make bucket: %w", err)
+	}
+	return name, nil
 }
 
 // BuildMinIO returns the path of the MinIO that the module beside this file

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// series shows what many backups do to the time that the next one takes, and
+// to the number of objects: backups of tiny files, one of which changes before
+// each.
+type series struct {
+	peers
+	store string
+
+	jobs    []job
+	objects []map[string]extent // after the runs, for each of jobs
+}
+
+const (
+	windowRuns = 50 // backups of which the median counts, where there are enough
+	steadyRuns = 20 // of what nothing changes between two runs
+)
+
+func (s *series) flags(f *flag.FlagSet) {
+	f.IntVar(&s.runs, "runs", 1000, "`number` of backups, one file changing before each")
+	f.IntVar(&s.tiny, "files", 100, "`number` of files of up to 4 KiB of text")
+	f.StringVar(&s.names, "tools", "cairn,restic,borg", "a `list` from cairn, cairn-passphrase, restic, borg, borg-zstd")
+	f.StringVar(&s.store, "store", "local", "`place` of the repositories: local, or minio, which borg cannot use")
+}
+
+func (s *series) run(ctx context.Context, work string, out io.Writer) error {
+	if s.runs < 3 || s.tiny < 1 {
+		return errors.New("--runs must be at least 3, and --files 1")
+	}
+	if s.store != "local" && s.store != "minio" {
+		return errors.New("--store must be local or minio")
+	}
+	if err := s.setUp(ctx, work, out); err != nil {
+		return err
+	}
+	if err := s.measure(ctx); err != nil {
+		return err
+	}
+	return s.report(ctx, place(filepath.Join(work, "versions")), out)
+}
+
+// setUp makes the files, and an empty repository for every tool.
+func (s *series) setUp(ctx context.Context, work string, out io.Writer) error {
+	if err := s.findTools(ctx, work, out); err != nil {
+		return err
+	}
+	if s.store == "minio" {
+		if err := s.useBucket(ctx, out); err != nil {
+			return err
+		}
+	}
+	if err := s.makeCorpora(ctx, filepath.Join(work, "corpora")); err != nil {
+		return err
+	}
+	var err error
+	s.jobs, err = s.prepare(ctx, filepath.Join(work, "repositories"), s.corpora[0], 0)
+	return err
+}
+
+// useBucket puts all repositories into a bucket. Tools that cannot have them
+// there are left out.
+func (s *series) useBucket(ctx context.Context, out io.Writer) error {
+	var able []*tool
+	for _, t := range s.tools {
+		if t.s3 != "" {
+			able = append(able, t)
+		} else if _, err := fmt.Fprintf(out, "No repositories in buckets, left out: %s.\n\n", t.name); err != nil {
+			return err
+		}
+	}
+	s.tools = able
+	var err error
+	s.bucket, err = newBucket(ctx)
+	return err
+}
+
+func (s *series) measure(ctx context.Context) error {
+	s.samples = map[cell][]sample{}
+	for run := range steadyRuns {
+		if err := s.round(ctx, empty, run); err != nil {
+			return err
+		}
+	}
+	for run := range s.runs {
+		path := tinyPath(s.corpora[0].paths[0], run%s.tiny)
+		if err := (noise{uint64(run)}).writeFile(path, tinyMax); err != nil {
+			return err
+		}
+		if err := s.round(ctx, s.phase(run), run); err != nil {
+			return err
+		}
+	}
+	for _, j := range s.jobs {
+		objects, err := j.contents(ctx)
+		if err != nil {
+			return err
+		}
+		s.objects = append(s.objects, objects)
+	}
+	for run := range steadyRuns {
+		if err := s.round(ctx, unchanged, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round runs one phase with every tool, in another order each time.
+func (s *series) round(ctx context.Context, phase phase, run int) error {
+	for i := range s.jobs {
+		j := s.jobs[(i+run)%len(s.jobs)]
+		j.phase, j.archive = phase, fmt.Sprintf("%s %d", phase, run)
+		if err := s.sample(ctx, s.corpora[0].name, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// span is some of the runs, counted from 0, without the last.
+type span struct{ from, to int }
+
+func (w span) phase() phase { return phase(fmt.Sprintf("runs %d to %d", w.from+1, w.to)) }
+
+// windows returns the runs that are reported: at the beginning, in the middle
+// and at the end.
+func (s *series) windows() []span {
+	n := min(windowRuns, s.runs/3)
+	middle := (s.runs - n) / 2
+	return []span{{0, n}, {middle, middle + n}, {s.runs - n, s.runs}}
+}
+
+// phase returns the phase that run belongs to.
+func (s *series) phase(run int) phase {
+	for _, w := range s.windows() {
+		if w.from <= run && run < w.to {
+			return w.phase()
+		}
+	}
+	return "between"
+}
+
+func (s *series) report(ctx context.Context, at place, out io.Writer) error {
+	var b strings.Builder
+	if err := s.versions(ctx, at, &b); err != nil {
+		return err
+	}
+	phases := []phase{empty}
+	for _, w := range s.windows() {
+		phases = append(phases, w.phase())
+	}
+	c := s.corpora[0]
+	s.table(&b, fmt.Sprintf("%d backups of %.1f MB in %d files, store: %s; medians", s.runs, mega(c.bytes), c.files, s.store),
+		c.name, append(phases, unchanged)...)
+	b.WriteString("\nWhat the repositories consist of after these backups\n\n")
+	header(&b, "tool", "kind", "objects", "MB")
+	for i, j := range s.jobs {
+		for _, kind := range slices.Sorted(maps.Keys(s.objects[i])) {
+			x := s.objects[i][kind]
+			fmt.Fprintf(&b, "| %s | %s | %d | %.3f |\n", j.tool.name, kind, x.files, mega(x.bytes))
+		}
+	}
+	fmt.Fprintf(&b, "\nlist: of the empty repository, which is what opening one takes, N = %d; runs: one file changes before each;\n"+
+		"unchanged: after all of them, N = %d; processor: without that of servers; other columns as of bench peers.\n", steadyRuns, steadyRuns)
+	_, err := io.WriteString(out, b.String())
+	return err
+}
