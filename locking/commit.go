@@ -104,7 +104,7 @@ func (w *Writer) countsOnDead(c *record.Commit, state *record.State) error {
 		return ErrCondemned
 	}
 	for _, p := range c.Packs {
-		if _, dead := state.Condemned[p.ID]; dead {
+		if state.Condemned.Has(p.ID) {
 			return fmt.Errorf("commit pack %s: %w", p.ID, ErrCondemned)
 		}
 	}

@@ -26,14 +26,9 @@ func MaySweep(condemned, now time.Time, grace time.Duration) bool {
 // has condemned. A condemned one is dead though it be there: it may be deleted
 // at any moment, by a request that is already under way.
 func MayAdopt(s *record.State, id objects.ID) bool {
-	_, named := s.Packs[id]
-	_, dead := s.Condemned[id]
-	return !named && !dead
+	return !s.Packs.Has(id) && !s.Condemned.Has(id)
 }
 
 // Live reports whether a commit that is linked to s may count on the chunks of
 // the pack id, which is not one of those that the commit adds itself.
-func Live(s *record.State, id objects.ID) bool {
-	_, live := s.Packs[id]
-	return live
-}
+func Live(s *record.State, id objects.ID) bool { return s.Packs.Has(id) }

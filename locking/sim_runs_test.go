@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -47,8 +46,8 @@ func newCache() *cache { return &cache{packs: map[objects.ID]bool{}} }
 func (c *cache) load(s *record.State, own []record.Pack) {
 	c.at = locking.Mark{Generation: s.Generation, Commit: s.Commit}
 	clear(c.packs)
-	for id := range s.Packs {
-		c.packs[id] = true
+	for p := range s.Packs.All() {
+		c.packs[p.ID] = true
 	}
 	for _, p := range own {
 		c.packs[p.ID] = true
@@ -271,8 +270,7 @@ func (b *backup) moved(ctx context.Context, news locking.News) error {
 		b.fail("%s was shown what came after %s, and knew %s", b.name, news.Since, b.cache.at)
 	}
 	b.pending = slices.DeleteFunc(b.pending, func(p record.Pack) bool {
-		_, dead := news.State.Condemned[p.ID]
-		return dead && !b.forgot(p.ID)
+		return news.State.Condemned.Has(p.ID) && !b.forgot(p.ID)
 	})
 	b.cache.load(news.State, b.pending)
 	b.made.Packs = b.pending
@@ -321,11 +319,11 @@ func (p *process) remove(ctx context.Context, name string) {
 	w, run, release := p.begin(ctx, locking.Run{}, name)
 	defer release()
 	news, err := p.chain.Refresh(ctx)
-	if err != nil || len(news.State.Archives) == 0 {
+	if err != nil || news.State.Archives.Len() == 0 {
 		return
 	}
 	c := &record.Commit{}
-	for _, a := range news.State.Archives {
+	for a := range news.State.Archives.All() {
 		if p.chance(1, 2) {
 			c.Removed = append(c.Removed, a.ID)
 		}
@@ -369,11 +367,11 @@ func (p *process) compact(ctx context.Context, name string) {
 func (p *process) mark(ctx context.Context, s *record.State) (*record.Commit, error) {
 	c, place := &record.Commit{}, p.places(s)
 	var moving objects.ID
-	for _, id := range slices.SortedFunc(maps.Keys(s.Packs), objects.ID.Compare) {
-		if _, needed := place[id]; !needed {
-			c.Condemned = append(c.Condemned, id)
+	for named := range s.Packs.All() {
+		if _, needed := place[named.ID]; !needed {
+			c.Condemned = append(c.Condemned, named.ID)
 		} else if p.chance(1, 4) {
-			moving = id
+			moving = named.ID
 		}
 	}
 	if chunks := place[moving]; len(chunks) > 0 {
@@ -400,14 +398,14 @@ func (p *process) places(s *record.State) map[objects.ID][]int {
 	p.world.mu.Lock()
 	defer p.world.mu.Unlock()
 	keep, done := map[objects.ID][]int{}, map[int]bool{}
-	for _, a := range s.Archives {
+	for a := range s.Archives.All() {
 		for _, chunk := range chunksOf(&a.Archive) {
 			if done[chunk] {
 				continue
 			}
-			for _, id := range slices.SortedFunc(maps.Keys(s.Packs), objects.ID.Compare) {
-				if slices.Contains(p.chunks[id], chunk) {
-					keep[id], done[chunk] = append(keep[id], chunk), true
+			for pack := range s.Packs.All() {
+				if slices.Contains(p.chunks[pack.ID], chunk) {
+					keep[pack.ID], done[chunk] = append(keep[pack.ID], chunk), true
 					break
 				}
 			}
@@ -423,7 +421,7 @@ func (p *process) sweep(ctx context.Context) {
 		return
 	}
 	left := map[time.Time]bool{} // by the date of the record
-	for id := range news.State.Condemned {
+	for id := range news.State.Condemned.All() {
 		p.world.mu.Lock()
 		date := p.condemned[id]
 		p.world.mu.Unlock()

@@ -73,15 +73,15 @@ func (w *world) sawCondemned(ctx context.Context, prev, next *record.Head, r *re
 // there. It needs mu.
 func (w *world) wantAll(ctx context.Context, when string) {
 	there := map[int]bool{}
-	for id := range w.state.Packs {
-		if _, err := w.store.Stat(ctx, packKey(id)); err != nil {
+	for p := range w.state.Packs.All() {
+		if _, err := w.store.Stat(ctx, packKey(p.ID)); err != nil {
 			continue
 		}
-		for _, c := range w.chunks[id] {
+		for _, c := range w.chunks[p.ID] {
 			there[c] = true
 		}
 	}
-	for _, a := range w.state.Archives {
+	for a := range w.state.Archives.All() {
 		for _, c := range chunksOf(&a.Archive) {
 			if !there[c] {
 				w.violate("%s: archive %s lacks chunk %d%s", when, a.Name, c, w.whereabouts(c))
@@ -109,7 +109,7 @@ func (w *world) whereabouts(chunk int) string {
 	var b strings.Builder
 	for id, chunks := range w.chunks {
 		if slices.Contains(chunks, chunk) {
-			_, live := w.state.Packs[id]
+			live := w.state.Packs.Has(id)
 			_, missing := w.store.Stat(context.Background(), packKey(id))
 			fmt.Fprintf(&b, "; pack %s: live %t, condemned %v, there %t", id.Short(), live, w.condemned[id], missing == nil)
 		}
@@ -122,7 +122,7 @@ func (w *world) delete(key backend.Key) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if id, ok := parsePackKey(key); ok {
-		if _, live := w.state.Packs[id]; live {
+		if w.state.Packs.Has(id) {
 			w.violate("a live pack was deleted")
 		}
 		if _, dead := w.condemned[id]; dead {

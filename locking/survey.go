@@ -235,8 +235,7 @@ func (s *Survey) takeBeside() {
 	s.sum()
 	s.Beside = slices.DeleteFunc(s.Beside, func(a record.Archive) bool {
 		id := a.ID(s.chain.options.Keys.NewHasher())
-		return slices.Contains(s.add.Removed, id) ||
-			slices.ContainsFunc(s.State.Archives, func(l record.Listed) bool { return l.ID == id })
+		return slices.Contains(s.add.Removed, id) || s.State.Archives.Has(id)
 	})
 }
 
@@ -269,8 +268,7 @@ func (s *Survey) dropKnown() {
 		return was
 	}
 	s.add.Condemned = slices.DeleteFunc(s.add.Condemned, func(id objects.ID) bool {
-		_, dead := s.tip.Condemned[id]
-		return dead || again(id)
+		return s.tip.Condemned.Has(id) || again(id)
 	})
 	s.add.Packs = slices.DeleteFunc(s.add.Packs, func(p record.Pack) bool {
 		return !MayAdopt(s.tip, p.ID) || again(p.ID)
@@ -322,7 +320,7 @@ func (s *Survey) wantHead(ctx context.Context, m Mark) error {
 func (s *Survey) head(link Link) record.Head {
 	h := record.Head{
 		Generation: link.At.Generation, Commit: link.At.Commit,
-		GC: link.At.Generation, Unswept: min(uint64(len(s.State.Condemned)), link.At.Generation), Orphans: 1,
+		GC: link.At.Generation, Unswept: min(uint64(s.State.Condemned.Len()), link.At.Generation), Orphans: 1,
 	}
 	if link.Record.Snapshot != nil {
 		h.SnapshotGeneration, h.Snapshot = h.Generation, h.Commit

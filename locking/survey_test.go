@@ -135,15 +135,14 @@ func TestRecordsBesideTheLine(t *testing.T) {
 	for _, a := range s.Beside {
 		names[a.Name] = true
 	}
-	for _, a := range s.State.Archives {
+	for a := range s.State.Archives.All() {
 		names[a.Name] = true
 	}
 	if names["never"] || !names["perhaps"] {
 		t.Errorf("got %v, want the archive of the record that may have been in effect, and not the other", names)
 	}
-	_, dead := s.State.Condemned[objects.ID{2}]
-	_, alive := s.State.Condemned[objects.ID{9}]
-	if _, live := s.State.Packs[objects.ID{1}]; !dead || alive || !live {
+	dead, alive, live := s.State.Condemned.Has(objects.ID{2}), s.State.Condemned.Has(objects.ID{9}), s.State.Packs.Has(objects.ID{1})
+	if !dead || alive || !live {
 		t.Errorf("got pack 2 condemned %t, 9 condemned %t, 1 live %t, want true, false, true", dead, alive, live)
 	}
 }
@@ -179,11 +178,10 @@ func TestNoWholeStateIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := refresh(t, open(t, store, keys)).State
-	_, live := state.Packs[objects.ID{1}]
-	_, dead := state.Condemned[objects.ID{2}]
-	if len(state.Packs) != 1 || !live || !dead || len(state.Archives) != 1 || state.Generation != 1 {
+	live, dead := state.Packs.Has(objects.ID{1}), state.Condemned.Has(objects.ID{2})
+	if state.Packs.Len() != 1 || !live || !dead || state.Archives.Len() != 1 || state.Generation != 1 {
 		t.Errorf("got generation %d with %d packs, 1 live %t, 2 condemned %t, and %d archives, want 1, 1, true, true and 1",
-			state.Generation, len(state.Packs), live, dead, len(state.Archives))
+			state.Generation, state.Packs.Len(), live, dead, state.Archives.Len())
 	}
 
 	// What cannot be read may be worth mending: nothing is begun anew beside it.
@@ -230,7 +228,7 @@ func TestBrokenChainIsRebuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	news := refresh(t, open(t, store, keys))
-	if news.Head.Generation != at.Generation || len(news.State.Archives) != 1 {
-		t.Errorf("got generation %d with %d archives, want %s with one", news.Head.Generation, len(news.State.Archives), at)
+	if news.Head.Generation != at.Generation || news.State.Archives.Len() != 1 {
+		t.Errorf("got generation %d with %d archives, want %s with one", news.Head.Generation, news.State.Archives.Len(), at)
 	}
 }

@@ -248,7 +248,7 @@ func (w *Writer) show(ctx context.Context) (*record.State, error) {
 	case w.base != nil && *w.base == at, w.chain.options.mutants.unshown:
 	case w.run.Moved == nil:
 		gap := w.base == nil || news.Since != *w.base
-		w.blind = w.blind || condemns(news.Records) || gap && len(news.State.Condemned) > 0
+		w.blind = w.blind || condemns(news.Records) || gap && news.State.Condemned.Len() > 0
 	default:
 		if err := w.moved(ctx, news); err != nil {
 			return nil, err

@@ -231,9 +231,10 @@ func newBackupRun(g *globals, v *session, from source, names names) *backupRun {
 		},
 		Earlier: g.compared,
 	}
-	for _, a := range v.Archives() {
+	for a := range v.State().Archives.Backward() {
 		if a.Kind == record.Full && a.Host == r.options.Archive.Host && a.Series == r.options.Archive.Series {
 			r.expected = a.Size
+			break
 		}
 	}
 	return r

@@ -72,13 +72,13 @@ func repositoryInfo(g *globals, v *session) error {
 	j := infoJSON{
 		Repository: v.location.String(), ID: v.Config.Repository.String(), Created: v.Config.Created,
 		Cipher: v.Config.AEAD.String(), Generation: state.Generation,
-		Archives: len(state.Archives), Packs: len(state.Packs), ChunkUnit: v.Config.ChunkUnit,
+		Archives: state.Archives.Len(), Packs: state.Packs.Len(), ChunkUnit: v.Config.ChunkUnit,
 		Cache: v.places.cache,
 	}
-	for i := range state.Archives {
-		j.Size += state.Archives[i].Size
+	for a := range state.Archives.All() {
+		j.Size += a.Size
 	}
-	for _, p := range state.Packs {
+	for p := range state.Packs.All() {
 		if p.Kind == objects.Meta {
 			j.MetaBytes += p.Length
 		} else {

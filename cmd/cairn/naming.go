@@ -179,12 +179,8 @@ func fullName(host string) string {
 
 // archive returns a name that no archive has yet.
 func (n *names) archive(v *session) string {
-	taken := map[string]bool{}
-	for _, a := range v.Archives() {
-		taken[a.Name] = true
-	}
 	unique := n.name
-	for i := 2; taken[unique]; i++ {
+	for i := 2; v.State().Archives.Named(unique); i++ {
 		unique = fmt.Sprintf("%s-%d", n.name, i)
 	}
 	return unique

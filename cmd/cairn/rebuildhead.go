@@ -86,7 +86,7 @@ func (c *rebuildHeadCmd) describe(g *globals, l *repository.Lost) {
 		fmt.Fprintln(w, "unless there is another copy of commits/ to put back")
 	default:
 		fmt.Fprintf(w, "newest commit: generation %d of %s, with %s\n",
-			l.Tip.Generation, l.Made.Local().Format("2006-01-02 15:04:05"), count(uint64(len(l.State.Archives)), "archive"))
+			l.Tip.Generation, l.Made.Local().Format("2006-01-02 15:04:05"), count(uint64(l.State.Archives.Len()), "archive"))
 	}
 	if l.Adopted > 0 {
 		fmt.Fprintf(w, "%s found that no commit is left to name, and used\n", count(uint64(l.Adopted), "pack"))

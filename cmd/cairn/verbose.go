@@ -30,7 +30,7 @@ func (g *globals) detail(format string, args ...any) {
 func (g *globals) opened(v *session) {
 	state := v.State()
 	g.detail("repository %s (%s): commit %d, %s, %s", name(v.location.String()), v.Config.Repository,
-		state.Generation, count(uint64(len(state.Archives)), "archive"), count(uint64(len(state.Packs)), "pack"))
+		state.Generation, count(uint64(state.Archives.Len()), "archive"), count(uint64(state.Packs.Len()), "pack"))
 }
 
 // goesBy tells which archive it is that a run reads, or compares with.

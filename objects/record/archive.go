@@ -62,7 +62,12 @@ var (
 
 // ID returns the name of the archive, which all of its fields decide.
 func (a *Archive) ID(h *crypt.Hasher) objects.ID {
-	return h.SumLabel("archive", appendArchive(nil, a))
+	return archiveID(h, appendArchive(nil, a))
+}
+
+// archiveID returns the ID of the archive with that encoding.
+func archiveID(h *crypt.Hasher, encoded []byte) objects.ID {
+	return h.SumLabel("archive", encoded)
 }
 
 func appendArchive(b []byte, a *Archive) []byte {

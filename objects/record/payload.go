@@ -173,7 +173,7 @@ func (c *Commit) decodeSection(tag uint64, d *wire.Decoder) bool {
 	case tagRemoved:
 		c.Removed = filled(d, len(objects.ID{}), decodeID)
 	case tagSettings:
-		c.Settings = decodeSettings(d)
+		c.Settings = notEmpty(d, decodeSettings(d))
 	case tagSnapshot:
 		c.Snapshot = new(Snapshot)
 		decodeSections(d, c.Snapshot.decodeSection)
@@ -197,9 +197,9 @@ func (s *Snapshot) decodeSection(tag uint64, d *wire.Decoder) bool {
 	case tagArchives:
 		s.Archives = filled(d, minArchiveSize, decodeArchive)
 	case tagSettings:
-		s.Settings = decodeSettings(d)
+		s.Settings = notEmpty(d, decodeSettings(d))
 	case tagMilestones:
-		s.Milestones = decodeMilestones(d)
+		s.Milestones = notEmpty(d, decodeMilestones(d))
 	default:
 		return false
 	}
@@ -208,7 +208,7 @@ func (s *Snapshot) decodeSection(tag uint64, d *wire.Decoder) bool {
 
 func decodeMilestones(d *wire.Decoder) []Milestone {
 	var last uint64
-	return filled(d, 1+len(objects.ID{}), func(d *wire.Decoder, m *Milestone) {
+	return decodeList(d, 1+len(objects.ID{}), func(d *wire.Decoder, m *Milestone) {
 		m.Generation = d.UvarintMax(maxGen)
 		d.Fill(m.Commit[:])
 		if m.Generation <= last || m.Generation%SnapshotEvery != 0 || m.Commit.IsZero() {
@@ -220,7 +220,10 @@ func decodeMilestones(d *wire.Decoder) []Milestone {
 
 // filled reads a list that must not be empty.
 func filled[T any](d *wire.Decoder, size int, item func(*wire.Decoder, *T)) []T {
-	items := decodeList(d, size, item)
+	return notEmpty(d, decodeList(d, size, item))
+}
+
+func notEmpty[T any](d *wire.Decoder, items []T) []T {
 	if len(items) == 0 {
 		d.Fail(errEmpty)
 	}
@@ -234,18 +237,24 @@ func decodePack(d *wire.Decoder, p *Pack) {
 	p.HeaderLen = uint32(d.UvarintMax(maxHeader))
 	d.Fill(p.HeaderHash[:])
 	p.Header = bytes.Clone(d.Bytes())
-	if d.Err() != nil {
-		return
-	}
-	prefix := preambleLen + uint64(p.HeaderLen)
-	if !p.Kind.Valid() || p.HeaderLen < minHeader || p.Length < prefix+minFrame+preambleLen {
-		d.Fail(errPack)
-	}
 	if len(p.Header) == 0 {
 		p.Header = nil
-	} else if uint64(len(p.Header)) != prefix || hash(p.Header) != p.HeaderHash {
-		d.Fail(errHeader)
 	}
+	if err := p.check(); err != nil {
+		d.Fail(err)
+	}
+}
+
+// check returns an error if p cannot be a pack.
+func (p *Pack) check() error {
+	prefix := preambleLen + uint64(p.HeaderLen)
+	if !p.Kind.Valid() || p.HeaderLen < minHeader || p.HeaderLen > maxHeader || p.Length < prefix+minFrame+preambleLen || p.Length > maxPack {
+		return errPack
+	}
+	if p.Header != nil && (uint64(len(p.Header)) != prefix || hash(p.Header) != p.HeaderHash) {
+		return errHeader
+	}
+	return nil
 }
 
 func headerBytes(packs []Pack) int {
@@ -257,7 +266,7 @@ func headerBytes(packs []Pack) int {
 }
 
 func decodeSettings(d *wire.Decoder) []Setting {
-	settings := filled(d, 2, func(d *wire.Decoder, s *Setting) {
+	settings := decodeList(d, 2, func(d *wire.Decoder, s *Setting) {
 		decodeString(d, &s.Name)
 		s.Value = append([]byte{}, d.Bytes()...)
 	})

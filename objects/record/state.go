@@ -17,43 +17,36 @@ type State struct {
 	Generation uint64     // 0 before the first commit
 	Commit     objects.ID // record of Generation; zero before the first commit
 
-	Packs     map[objects.ID]Pack // live ones; with the headers that came in records since the snapshot before Generation
-	Condemned map[objects.ID]struct{}
-	Archives  []Listed // in the order in which they were committed
+	Packs     PackSet // live ones; with the headers that came in records since the snapshot before Generation
+	Condemned IDSet
+	Archives  Archives
 	Settings  map[string][]byte
 
 	Milestones []Milestone // before Generation, rising; those before the first one of a newer cairn are missing
 
 	keys   *crypt.Keys
-	hasher *crypt.Hasher           // names archives
-	listed map[objects.ID]struct{} // the IDs of Archives
-}
-
-// Listed is an archive of a State.
-type Listed struct {
-	ID objects.ID
-	Archive
+	hasher *crypt.Hasher // names archives
 }
 
 // NewState returns the state of a repository before its first commit.
 func NewState(k *crypt.Keys) *State {
 	return &State{
-		Packs:     map[objects.ID]Pack{},
-		Condemned: map[objects.ID]struct{}{},
+		Packs:     newPackSet(),
+		Condemned: newIDSet(),
 		Settings:  map[string][]byte{},
 		keys:      k,
 		hasher:    k.NewHasher(),
-		listed:    map[objects.ID]struct{}{},
 	}
 }
 
-// Clone returns a copy that changes independently of s.
+// Clone returns a copy that changes independently of s. What that costs does not
+// hang on how much the repository holds.
 func (s *State) Clone() *State {
 	c := *s
-	c.Packs, c.Condemned = maps.Clone(s.Packs), maps.Clone(s.Condemned)
-	c.Archives, c.listed = slices.Clone(s.Archives), maps.Clone(s.listed)
+	c.Packs, c.Condemned = s.Packs.clone(), IDSet{s.Condemned.rows.clone()}
+	c.Archives.list = slices.Clip(s.Archives.list) // else both would grow into the same room
 	c.Settings = maps.Clone(s.Settings)
-	c.Milestones = slices.Clone(s.Milestones)
+	c.Milestones = slices.Clip(s.Milestones)
 	c.hasher = s.keys.NewHasher()
 	return &c
 }
@@ -104,69 +97,53 @@ func (s *State) pass() {
 
 // dropHeaders bounds what a state holds of headers: those of the records from
 // one snapshot to the next.
-func (s *State) dropHeaders() {
-	for id, p := range s.Packs {
-		if p.Header != nil {
-			p.Header = nil
-			s.Packs[id] = p
-		}
-	}
-}
+func (s *State) dropHeaders() { clear(s.Packs.headers) }
 
 func (s *State) fold(c *Commit) {
 	for _, id := range c.Condemned {
-		s.Condemned[id] = struct{}{}
-		delete(s.Packs, id)
+		s.Condemned.add(id)
+		s.Packs.remove(id)
 	}
-	for _, p := range c.Packs {
+	for i := range c.Packs {
 		// Condemned is for ever: its bytes may be gone at any moment, so a
 		// pack never comes back, whoever adds it.
-		if _, dead := s.Condemned[p.ID]; !dead {
-			s.Packs[p.ID] = p
+		if p := &c.Packs[i]; !s.Condemned.Has(p.ID) {
+			s.Packs.set(p)
 		}
 	}
-	for i := range c.Archives {
-		id := c.Archives[i].ID(s.hasher)
-		if _, again := s.listed[id]; !again {
-			s.listed[id] = struct{}{}
-			s.Archives = append(s.Archives, Listed{id, c.Archives[i]})
-		}
-	}
-	s.remove(c.Removed)
+	s.Archives.add(s.hasher, c.Archives)
+	s.Archives.remove(c.Removed)
 	for _, set := range c.Settings {
 		s.Settings[set.Name] = set.Value
 	}
 }
 
-func (s *State) remove(ids []objects.ID) {
-	if len(ids) == 0 {
-		return
-	}
-	for _, id := range ids {
-		delete(s.listed, id)
-	}
-	s.Archives = slices.DeleteFunc(s.Archives, func(a Listed) bool {
-		_, stays := s.listed[a.ID]
-		return !stays
-	})
-}
-
 // Snapshot returns s as a commit record carries it: archives in the order in
 // which they were committed, all else sorted.
 func (s *State) Snapshot() *Snapshot {
-	snap := &Snapshot{Condemned: sortedIDs(s.Condemned), Milestones: slices.Clone(s.Milestones)}
-	for _, id := range sortedIDs(s.Packs) {
-		p := s.Packs[id]
+	snap := &Snapshot{
+		Packs:      slices.Grow([]Pack(nil), s.Packs.Len()),
+		Condemned:  slices.AppendSeq(slices.Grow([]objects.ID(nil), s.Condemned.Len()), s.Condemned.All()),
+		Archives:   slices.Grow([]Archive(nil), s.Archives.Len()),
+		Settings:   s.settings(),
+		Milestones: slices.Clone(s.Milestones),
+	}
+	for p := range s.Packs.All() {
 		p.Header = nil // FORMAT.md §9.3
 		snap.Packs = append(snap.Packs, p)
 	}
-	for i := range s.Archives {
-		snap.Archives = append(snap.Archives, s.Archives[i].Archive)
-	}
-	for _, name := range slices.SortedFunc(maps.Keys(s.Settings), strings.Compare) {
-		snap.Settings = append(snap.Settings, Setting{Name: name, Value: s.Settings[name]})
+	for a := range s.Archives.All() {
+		snap.Archives = append(snap.Archives, a.Archive)
 	}
 	return snap
+}
+
+// settings returns the settings by rising name.
+func (s *State) settings() (list []Setting) {
+	for _, name := range slices.SortedFunc(maps.Keys(s.Settings), strings.Compare) {
+		list = append(list, Setting{Name: name, Value: s.Settings[name]})
+	}
+	return list
 }
 
 // SnapshotAfter returns the snapshot that c, which is to follow s, has to
@@ -176,8 +153,4 @@ func (s *State) SnapshotAfter(c *Commit) *Snapshot {
 	next.pass()
 	next.fold(c)
 	return next.Snapshot()
-}
-
-func sortedIDs[T any](m map[objects.ID]T) []objects.ID {
-	return slices.SortedFunc(maps.Keys(m), objects.ID.Compare)
 }

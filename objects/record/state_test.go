@@ -27,27 +27,27 @@ func TestStateFolds(t *testing.T) {
 		}
 	}
 	apply(&Commit{Packs: []Pack{one, two}, Archives: []Archive{monday}, Settings: []Setting{{"parity", []byte{5}}}})
-	if _, ok := s.Packs[one.ID]; !ok || len(s.Packs) != 2 || len(s.Archives) != 1 {
+	if !s.Packs.Has(one.ID) || s.Packs.Len() != 2 || s.Archives.Len() != 1 {
 		t.Errorf("after the first commit: %+v", s)
 	}
-	if got := s.Packs[one.ID].Header; len(got) == 0 {
+	if got, _ := s.Packs.Get(one.ID); len(got.Header) == 0 {
 		t.Error("the pack lost the header that came with it")
 	}
 	apply(&Commit{Condemned: []objects.ID{one.ID}, Archives: []Archive{tuesday}, Removed: []objects.ID{monday.ID(h)}, Settings: []Setting{{"parity", []byte{9}}}})
-	if _, ok := s.Packs[one.ID]; ok {
+	if s.Packs.Has(one.ID) {
 		t.Error("a condemned pack is live")
 	}
-	if _, ok := s.Condemned[one.ID]; !ok {
+	if !s.Condemned.Has(one.ID) {
 		t.Error("a condemned pack is forgotten")
 	}
-	if len(s.Archives) != 1 || s.Archives[0].ID != tuesday.ID(h) || s.Archives[0].Name != "tuesday" {
-		t.Errorf("archives: %+v, want tuesday alone", s.Archives)
+	if got := slices.Collect(s.Archives.All()); len(got) != 1 || got[0].ID != tuesday.ID(h) || got[0].Name != "tuesday" {
+		t.Errorf("archives: %+v, want tuesday alone", got)
 	}
 	if got := s.Settings["parity"]; !slices.Equal(got, []byte{9}) {
 		t.Errorf("parity = %v, want the newest", got)
 	}
 	apply(&Commit{Packs: []Pack{one}}) // dead for ever
-	if _, ok := s.Packs[one.ID]; ok {
+	if s.Packs.Has(one.ID) {
 		t.Error("a condemned pack came back")
 	}
 	for _, p := range s.Snapshot().Packs {
@@ -134,8 +134,8 @@ func historyCommit(rng *rand.Rand, s *State) *Commit {
 	if packs := s.Snapshot().Packs; len(packs) > 0 {
 		c.Condemned = append(c.Condemned, packs[rng.IntN(len(packs))].ID)
 	}
-	if len(s.Archives) > 0 {
-		c.Removed = append(c.Removed, s.Archives[rng.IntN(len(s.Archives))].ID)
+	if n := s.Archives.Len(); n > 0 {
+		c.Removed = append(c.Removed, s.Archives.At(rng.IntN(n)).ID)
 	}
 	return c
 }

@@ -81,16 +81,19 @@ func (r *run) roots() []record.Root {
 // earlier returns the archives of the same source that this run can build on:
 // the newest full one, and before it the newest checkpoint if that is newer
 // still.
-func (r *run) earlier() []repository.Archive {
-	var full, checkpoint []repository.Archive
-	for _, a := range r.sameSource() { // the oldest first
-		if a.Kind == record.Checkpoint {
-			checkpoint = []repository.Archive{a}
-		} else {
-			full, checkpoint = []repository.Archive{a}, nil
+func (r *run) earlier() (found []repository.Archive) {
+	mine := r.mine()
+	for a := range r.repo.State().Archives.Backward() {
+		again := len(found) > 0 && a.Kind == record.Checkpoint
+		if again || !repository.SameSource(&a.Archive, &mine) {
+			continue
+		}
+		found = append(found, repository.Archive{Listed: a})
+		if a.Kind == record.Full {
+			break
 		}
 	}
-	return append(checkpoint, full...)
+	return found
 }
 
 // mine returns what the archive will say of its source.
@@ -100,20 +103,12 @@ func (r *run) mine() record.Archive {
 	return a
 }
 
-// sameSource returns the archives of the same source, the oldest first.
-func (r *run) sameSource() []repository.Archive {
-	mine := r.mine()
-	return slices.DeleteFunc(r.repo.Archives(), func(a repository.Archive) bool {
-		return !repository.SameSource(&a.Archive, &mine)
-	})
-}
-
 // superseded returns the checkpoints that are of no use once this run has
 // committed.
 func (r *run) superseded() []objects.ID {
-	ids := slices.Clone(r.checkpoints.made)
-	for _, old := range r.sameSource() {
-		if old.Kind == record.Checkpoint {
+	ids, mine := slices.Clone(r.checkpoints.made), r.mine()
+	for old := range r.repo.State().Archives.Checkpoints() {
+		if repository.SameSource(&old.Archive, &mine) {
 			ids = append(ids, old.ID)
 		}
 	}

@@ -247,7 +247,7 @@ func (b *bench) checkOnce() {
 	must(b.t, err)
 	defer repo.Close()
 	in := map[objects.ID]objects.ID{}
-	for _, p := range repo.State().Packs {
+	for p := range repo.State().Packs.All() {
 		h, err := repo.Header(b.t.Context(), p)
 		must(b.t, err)
 		for _, c := range h.Chunks {

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 
 	"cairn/objects"
 	"cairn/objects/archive"
-	"cairn/objects/record"
 	"cairn/pipeline/repository"
 )
 
@@ -39,7 +37,7 @@ type stream struct {
 
 func openPrevious(ctx context.Context, repo *repository.Repository, archives []repository.Archive, r *run) *previous {
 	p := &previous{warn: r.warn, distrust: r.distrust, listed: func(id objects.ID) bool {
-		return slices.ContainsFunc(repo.State().Archives, func(a record.Listed) bool { return a.ID == id })
+		return repo.State().Archives.Has(id)
 	}}
 	for _, a := range archives {
 		meta := repo.NewMetaReader()

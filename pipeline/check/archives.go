@@ -3,11 +3,9 @@ package check
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"cairn/objects"
 	"cairn/objects/archive"
-	"cairn/objects/record"
 	"cairn/pipeline/repository"
 )
 
@@ -68,7 +66,7 @@ func (c *checker) moved(ctx context.Context) (bool, error) {
 
 // has reports whether the repository has an archive, as it was read last.
 func (c *checker) has(id objects.ID) bool {
-	return slices.ContainsFunc(c.repo.State().Archives, func(a record.Listed) bool { return a.ID == id })
+	return c.repo.State().Archives.Has(id)
 }
 
 // findings are what is wrong with an archive.

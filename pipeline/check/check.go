@@ -89,11 +89,11 @@ func (c *checker) allPacks(ctx context.Context) error {
 		c.overtaken = false
 		state := c.repo.State()
 		c.at = state.Commit
-		c.progress.PacksTotal.Store(uint64(len(state.Packs)))
+		c.progress.PacksTotal.Store(uint64(state.Packs.Len()))
 		todo := map[objects.ID]record.Pack{}
-		for id, p := range state.Packs {
-			if !c.done[id] {
-				todo[id], c.done[id] = p, true
+		for p := range state.Packs.All() {
+			if !c.done[p.ID] {
+				todo[p.ID], c.done[p.ID] = p, true
 			}
 		}
 		var err error
@@ -113,13 +113,13 @@ func (c *checker) removed(ctx context.Context, id objects.ID) (bool, error) {
 	c.asking.Lock()
 	defer c.asking.Unlock()
 	before := c.repo.State()
-	if _, dead := before.Condemned[id]; !dead {
+	if !before.Condemned.Has(id) {
 		if err := c.repo.Refresh(ctx); err != nil {
 			return false, err
 		}
 	}
 	now := c.repo.State()
-	_, dead := now.Condemned[id]
+	dead := now.Condemned.Has(id)
 	// What was added since is listed from here on, and has to be looked at, too.
 	c.overtaken = c.overtaken || dead || now.Commit != before.Commit
 	return dead, nil
@@ -141,7 +141,7 @@ func Run(ctx context.Context, repo *repository.Repository, o Options) (Summary, 
 		err = c.slots(ctx)
 	}
 	if err == nil {
-		c.progress.ArchivesTotal.Store(uint64(len(repo.State().Archives)))
+		c.progress.ArchivesTotal.Store(uint64(repo.State().Archives.Len()))
 		err = c.archives(ctx)
 	}
 	return Summary{
@@ -175,11 +175,11 @@ func (c *checker) listed(ctx context.Context, state *record.State, todo map[obje
 	for id, p := range todo {
 		absent[packer.Key(id)] = p
 	}
-	named := make(map[backend.Key]bool, len(state.Packs))
-	for id := range state.Packs {
-		named[packer.Key(id)] = true
+	named := make(map[backend.Key]bool, state.Packs.Len())
+	for p := range state.Packs.All() {
+		named[packer.Key(p.ID)] = true
 	}
-	for id := range state.Condemned {
+	for id := range state.Condemned.All() {
 		named[packer.Key(id)] = true // there for a day
 	}
 	for info, err := range c.repo.Backend().List(ctx, "packs/") {

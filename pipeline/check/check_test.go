@@ -87,7 +87,7 @@ func (b *bench) pack(kind objects.Kind) (record.Pack, []byte) {
 	b.t.Helper()
 	repo := b.open()
 	defer repo.Close()
-	for _, p := range repo.State().Packs {
+	for p := range repo.State().Packs.All() {
 		if p.Kind == kind {
 			stored, err := b.store.Get(b.t.Context(), packer.Key(p.ID), backend.Range{})
 			must(b.t, err)

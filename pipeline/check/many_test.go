@@ -48,7 +48,7 @@ func (b *bench) largest(kind objects.Kind) (best record.Pack, header *pack.Heade
 	b.t.Helper()
 	repo := b.open()
 	defer repo.Close()
-	for _, p := range repo.State().Packs {
+	for p := range repo.State().Packs.All() {
 		if p.Kind != kind {
 			continue
 		}

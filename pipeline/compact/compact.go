@@ -157,7 +157,7 @@ func (c *compaction) run(ctx context.Context) error {
 		}
 		grace = 0
 	}
-	for _, p := range c.repo.State().Packs {
+	for p := range c.repo.State().Packs.All() {
 		c.sum.Packs++
 		c.sum.Bytes += p.Length
 	}

@@ -69,7 +69,7 @@ func (c *compaction) packSize() (n int64, measured bool) {
 // smallPacks returns the packs to be joined, the smallest first; none if there are
 // few.
 func (c *compaction) smallPacks() (list []record.Pack) {
-	for _, p := range c.repo.State().Packs {
+	for p := range c.repo.State().Packs.All() {
 		if c.small(p) {
 			list = append(list, p)
 		}
@@ -115,7 +115,7 @@ func (c *compaction) join(ctx context.Context, list []record.Pack) (err error) {
 		}
 		var ids []objects.ID
 		for _, p := range emptied {
-			if _, live := state.Packs[p.ID]; live {
+			if state.Packs.Has(p.ID) {
 				ids = append(ids, p.ID)
 			}
 		}

@@ -29,7 +29,7 @@ func (b *bench) join(above int) (s compact.Summary) {
 func (b *bench) live() (n int) {
 	b.t.Helper()
 	must(b.t, b.use(func(r *repository.Repository) error {
-		n = len(r.State().Packs)
+		n = r.State().Packs.Len()
 		return nil
 	}))
 	return n

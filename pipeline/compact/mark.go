@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ type mark struct {
 
 // mark finds out what all archives need, and how much of each pack that is.
 func (c *compaction) mark(ctx context.Context) (*mark, error) {
-	m, err := c.markAll(ctx, c.repo.State().Archives)
+	m, err := c.markAll(ctx, slices.Collect(c.repo.State().Archives.All()))
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (c *compaction) markAll(ctx context.Context, archives []record.Listed) (*ma
 	}
 	m := &mark{
 		Marks: marks, repo: c.repo, archives: map[objects.ID]struct{}{},
-		condemned: len(c.repo.State().Condemned),
+		condemned: c.repo.State().Condemned.Len(),
 	}
 	c.count.Archives.Store(0)
 	c.count.ArchivesTotal.Store(uint64(len(archives)))
@@ -101,10 +102,10 @@ func (m *mark) unknown(ctx context.Context, id objects.ID) error {
 // It answers errRestart when others have condemned packs,
 // because what was to be kept may have been kept in them.
 func (m *mark) cover(ctx context.Context, state *record.State) error {
-	if len(state.Condemned) != m.condemned {
+	if state.Condemned.Len() != m.condemned {
 		return errRestart
 	}
-	for _, a := range state.Archives {
+	for a := range state.Archives.All() {
 		if _, covered := m.archives[a.ID]; covered {
 			continue
 		}

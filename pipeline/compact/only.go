@@ -27,7 +27,7 @@ func Only(ctx context.Context, repo *repository.Repository, archives map[objects
 	}
 	c := &compaction{o: o, repo: repo, count: o.Progress}
 	var of, others []record.Listed
-	for _, a := range repo.State().Archives {
+	for a := range repo.State().Archives.All() {
 		if archives[a.ID] {
 			of = append(of, a)
 		} else {

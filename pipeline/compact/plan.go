@@ -54,7 +54,7 @@ func (c *compaction) plan(m *mark) (*plan, error) {
 	var needed float64 // bytes of the packs that are left out of it
 	state := c.repo.State()
 	err := m.Weights(func(w index.Weight) error {
-		entry, live := state.Packs[w.ID]
+		entry, live := state.Packs.Get(w.ID)
 		switch {
 		case !live || c.taken[w.ID]:
 		case w.Kept+w.Spare == 0:

@@ -65,7 +65,7 @@ func (c *compaction) sweep(ctx context.Context, grace time.Duration) error {
 		}
 	}
 	head, state := c.repo.Head(), c.repo.State()
-	if len(state.Condemned) == 0 {
+	if state.Condemned.Len() == 0 {
 		return nil
 	}
 	there, err := c.condemnedThere(ctx, state)
@@ -100,7 +100,7 @@ func (c *compaction) condemnedThere(ctx context.Context, state *record.State) (m
 		if err != nil || packer.Key(id) != info.Key {
 			continue // nothing of ours
 		}
-		if _, dead := state.Condemned[id]; dead {
+		if state.Condemned.Has(id) {
 			there[id] = uint64(info.Size)
 		}
 	}

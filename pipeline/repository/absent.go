@@ -24,7 +24,7 @@ func (r *Repository) settleAbsent(ctx context.Context) (again bool, err error) {
 	}
 	state := r.State()
 	for id, err := range absent {
-		if _, dead := state.Condemned[id]; dead {
+		if state.Condemned.Has(id) {
 			r.doubting.Lock()
 			delete(r.doubted, id)
 			r.doubting.Unlock()

@@ -34,7 +34,7 @@ func SameSource(a, b *record.Archive) bool {
 // they were committed.
 func (r *Repository) Archives() []Archive {
 	var list []Archive
-	for _, a := range r.State().Archives {
+	for a := range r.State().Archives.All() {
 		list = append(list, Archive{a})
 	}
 	return list

@@ -82,9 +82,9 @@ func (r *Repository) tidy(ctx context.Context) error {
 	if state.Generation%record.SnapshotEvery == 0 {
 		// From here on nobody reads the records in which these rode.
 		var entries []bundle.Entry
-		for id, p := range state.Packs {
+		for p := range state.Packs.All() {
 			if p.Header != nil {
-				entries = append(entries, bundle.Entry{Pack: id, Header: p.Header})
+				entries = append(entries, bundle.Entry{Pack: p.ID, Header: p.Header})
 			}
 		}
 		if _, err := r.putBundles(ctx, entries); err != nil {
@@ -170,8 +170,8 @@ func (r *Repository) joinBundles(ctx context.Context) error {
 func (r *Repository) join(ctx context.Context, old []listedBundle) error {
 	var entries []bundle.Entry
 	w := &wanted{packs: make(map[objects.ID]record.Pack)}
-	for id, p := range r.State().Packs {
-		w.packs[id] = p
+	for p := range r.State().Packs.All() {
+		w.packs[p.ID] = p
 	}
 	err := r.readBundles(ctx, old, w, func(p record.Pack, header []byte) error {
 		w.mu.Lock()

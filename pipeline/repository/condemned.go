@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"cairn/locking"
@@ -46,7 +45,7 @@ func (w *Writer) moved(ctx context.Context, news locking.News) error {
 // was told that it is durable, adopted, and found needless.
 func (w *Writer) refuse(news locking.News) {
 	if news.Since != w.shown { // records in between are gone
-		w.r.Index.Refuse(slices.Collect(maps.Keys(news.State.Condemned))...)
+		w.r.Index.Refuse(slices.Collect(news.State.Condemned.All())...)
 	}
 	for _, link := range news.Records {
 		w.r.Index.Refuse(link.Record.Condemned...)
@@ -65,8 +64,8 @@ func (w *Writer) takeIn(ctx context.Context, state *record.State) error {
 	err := w.r.takeIn(ctx, state)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unchecked = w.unchecked || w.condemned != len(state.Condemned)
-	w.condemned = len(state.Condemned)
+	w.unchecked = w.unchecked || w.condemned != state.Condemned.Len()
+	w.condemned = state.Condemned.Len()
 	return err
 }
 
@@ -86,7 +85,7 @@ func (r *Repository) bring(ctx context.Context, state *record.State) error {
 		return err
 	}
 	for _, id := range extra {
-		_, dead := state.Condemned[id]
+		dead := state.Condemned.Has(id)
 		switch {
 		case dead && r.Index.Pending(id):
 			r.Index.Drop(id) // stored by this run, adopted by another one, and condemned
@@ -123,8 +122,7 @@ func (w *Writer) recheck(ctx context.Context, c *record.Commit) error {
 	}
 	w.mu.Lock()
 	w.packs = slices.DeleteFunc(w.packs, func(p record.Pack) bool {
-		_, dead := w.r.State().Condemned[p.ID]
-		return dead
+		return w.r.State().Condemned.Has(p.ID)
 	})
 	c.Packs, w.checked = slices.Clone(w.packs), condemned
 	w.mu.Unlock()

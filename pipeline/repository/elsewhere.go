@@ -25,12 +25,12 @@ func (r *Repository) Elsewhere(ctx context.Context, id, gone objects.ID, err err
 	if lookErr == nil && place.Pack != gone {
 		return place, nil // somebody has asked before
 	}
-	if _, dead := r.State().Condemned[gone]; !dead && !r.missed[gone] {
+	if !r.State().Condemned.Has(gone) && !r.missed[gone] {
 		if err := r.Refresh(ctx); err != nil {
 			return index.Place{}, fmt.Errorf("look for what was moved from pack %s: %w", gone, err)
 		}
 	}
-	if _, dead := r.State().Condemned[gone]; !dead {
+	if !r.State().Condemned.Has(gone) {
 		if r.missed == nil {
 			r.missed = map[objects.ID]bool{}
 		}

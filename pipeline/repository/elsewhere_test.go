@@ -43,8 +43,8 @@ func TestMovedTwice(t *testing.T) {
 	// move stores all chunks anew, and condemns and deletes the packs they were in.
 	move := func() (old []objects.ID) {
 		there.use(t, func(r *repository.Repository) {
-			for id := range r.State().Packs {
-				old = append(old, id)
+			for p := range r.State().Packs.All() {
+				old = append(old, p.ID)
 			}
 		})
 		y := &synthetic{}

@@ -181,7 +181,7 @@ func (r *Repository) keptFrame(place index.Place) ([]byte, bool) {
 // answers false where that cannot be, or the pack is not whole: then the frame
 // is read by itself, and the reason found again. The caller holds meta.mu.
 func (r *Repository) fetchMeta(ctx context.Context, id objects.ID) ([]byte, bool) {
-	p, live := r.State().Packs[id]
+	p, live := r.State().Packs.Get(id)
 	if !live || p.Length > wholeMeta {
 		return nil, false
 	}

@@ -105,8 +105,7 @@ func (r *Repository) forgetDamaged() error {
 // whether some stay: those that this run has stored and not committed yet.
 func (r *Repository) drop(state *record.State, extra []objects.ID) (uncommitted bool) {
 	gone := slices.DeleteFunc(extra, func(id objects.ID) bool {
-		_, condemned := state.Condemned[id]
-		stays := !condemned && r.Index.Pending(id)
+		stays := !state.Condemned.Has(id) && r.Index.Pending(id)
 		uncommitted = uncommitted || stays
 		return stays
 	})
@@ -127,7 +126,7 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 		}
 		have[p.ID] = true
 	}
-	for _, p := range state.Packs {
+	for p := range state.Packs.All() {
 		if !have[p.ID] {
 			missing = append(missing, p)
 		}
@@ -141,10 +140,10 @@ func (r *Repository) compare(state *record.State) (missing []record.Pack, extra 
 // because a header that is at hand elsewhere does not show that the pack is
 // there.
 func (r *Repository) verify(ctx context.Context, state *record.State) (absent []objects.ID, err error) {
-	if len(state.Packs) == 0 {
+	if state.Packs.Len() == 0 {
 		return nil, nil
 	}
-	lengths := make(map[objects.ID]int64, len(state.Packs))
+	lengths := make(map[objects.ID]int64, state.Packs.Len())
 	for info, err := range r.store.Backend.List(ctx, "packs/") {
 		if err != nil {
 			return nil, fmt.Errorf("list packs: %w", err)
@@ -153,14 +152,14 @@ func (r *Repository) verify(ctx context.Context, state *record.State) (absent []
 			lengths[id] = info.Size
 		}
 	}
-	for id, p := range state.Packs {
-		length, there := lengths[id]
+	for p := range state.Packs.All() {
+		length, there := lengths[p.ID]
 		switch {
 		case !there:
-			absent = append(absent, id)
-			r.doubt(id, backend.ErrNotExist)
+			absent = append(absent, p.ID)
+			r.doubt(p.ID, backend.ErrNotExist)
 		case length != int64(p.Length):
-			r.doubt(id, objects.Corrupt("pack", "it has %d bytes instead of %d", length, p.Length))
+			r.doubt(p.ID, objects.Corrupt("pack", "it has %d bytes instead of %d", length, p.Length))
 		}
 	}
 	return absent, nil

@@ -41,7 +41,7 @@ type Writer struct {
 // when its lease is lost. Nothing is waited for any more once stop ends. End
 // must follow.
 func (r *Repository) Begin(ctx, stop context.Context) (*Writer, context.Context, error) {
-	w := &Writer{r: r, condemned: len(r.State().Condemned), shown: markOf(r.State())}
+	w := &Writer{r: r, condemned: r.State().Condemned.Len(), shown: markOf(r.State())}
 	var err error
 	w.lease, ctx, err = r.chain.Begin(ctx, locking.Run{
 		Host: r.o.Host, User: r.o.User, Command: r.o.Command,
