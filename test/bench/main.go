@@ -9,9 +9,9 @@
 //
 // Everything it writes lies below one new directory in --work, which is
 // removed at the end and not before: where many files have just been removed,
-// ext4 is slow to make new ones. Only a MinIO has its own, where temporary
-// files are. There must be room for everything that all
-// runs store and restore. Only figures of one run compare.
+// ext4 is slow to make new ones. A MinIO has another one, where temporary files
+// are. There must be room for everything that all runs store and restore. Only
+// figures of one run compare.
 package main
 
 import (
