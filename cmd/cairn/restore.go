@@ -29,9 +29,9 @@ type restoreCmd struct {
 	StripComponents int  `placeholder:"N" help:"Cut so many leading components off the paths."`
 	NumericIDs      bool `name:"numeric-ids" help:"Restore owners by number, whatever their names are here."`
 	NoOwner         bool `help:"Do not restore owners."`
-	NoXattrs        bool `help:"Do not restore extended attributes."`
-	NoACLs          bool `name:"no-acls" help:"Do not restore access control lists."`
-	NoFlags         bool `help:"Do not restore file flags: immutable, append-only, no dump."`
+	NoXattrs        bool `help:"Do not restore extended attributes, nor take any away."`
+	NoACLs          bool `name:"no-acls" help:"Do not restore access control lists, nor take any away."`
+	NoFlags         bool `help:"Do not restore file flags: immutable, append-only, no dump; nor take any away."`
 
 	picking
 	narrowing
@@ -47,7 +47,8 @@ func (restoreCmd) Help() string {
     cairn restore latest /home/ada/mail --target / --delete --dry-run --list
 
 A file that is there with the same size and time of modification keeps its
-content; --verify makes sure of it.`
+content; --verify makes sure of it. It and every directory end with the
+attributes that they have in the archive, and no others.`
 }
 
 // Run implements the verb.

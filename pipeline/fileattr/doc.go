@@ -2,8 +2,9 @@
 // and its stat: extended attributes, ACLs and flags.
 //
 // Every system has a file of its own, and all offer the same few functions:
-// what a File has is read with [File.Read], and set with [File.SetXattr],
-// [File.SetACL] and [File.ChangeFlags]. What they hand out is in the forms of
+// what a File has is read with [File.Read] or [File.ReadAllButFlags], and set with [File.SetXattr],
+// [File.SetACL] and [File.ChangeFlags], or taken away with [File.RemoveXattr] and
+// [File.RemoveACL]. What they hand out is in the forms of
 // package attr, which every system can read.
 //
 //   - Linux keeps POSIX ACLs in extended attributes, which are not handed out

@@ -46,6 +46,14 @@ func label(name string) bool {
 	return name == "security.selinux" || name == "com.apple.provenance"
 }
 
+// Removable reports whether an extended attribute is one that people give to
+// files and may take from them, so that an archive without it says that the file
+// had none. All others are the system's (labels, security.ima, system.nfs4_acl)
+// or those of a file system that lies above this one (trusted.overlay.opaque):
+// an archive may lack them because it was made elsewhere, through that file
+// system, or by somebody who cannot see them.
+func Removable(name string) bool { return removable(name) }
+
 // Xattr is an extended attribute, with the name the system gives it.
 type Xattr struct {
 	Name  string

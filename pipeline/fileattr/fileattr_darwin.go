@@ -43,8 +43,13 @@ func (f File) withFD(do func(fd int) error) error {
 
 // Read returns what f has. Every error is an *Error.
 func (f File) Read(st Stat, labels Labels) (Set, []error) {
-	s := Set{Flags: attr.FlagsOfMac(st.Flags)}
-	var problems []error
+	s, problems := f.ReadAllButFlags(st.Mode, labels)
+	s.Flags = attr.FlagsOfMac(st.Flags)
+	return s, problems
+}
+
+// ReadAllButFlags is Read without the flags. Every error is an *Error.
+func (f File) ReadAllButFlags(_ uint16, labels Labels) (s Set, problems []error) {
 	err := f.withFD(func(fd int) error {
 		problems = s.readXattrs(fd, labels)
 		acl, ok, err := getACL(fd)
@@ -135,6 +140,22 @@ func (f File) SetXattr(name string, value []byte) error {
 	})
 }
 
+// removable: the system keeps its own book under this name, and lets nobody
+// change some of it.
+func removable(name string) bool { return !strings.HasPrefix(name, "com.apple.") }
+
+// RemoveXattr takes away one extended attribute. If there is none, that is no
+// error.
+func (f File) RemoveXattr(name string) error {
+	err := f.withFD(func(fd int) error {
+		return retry(func() error { return unix.Fremovexattr(fd, name) })
+	})
+	if errors.Is(err, unix.ENOATTR) {
+		return nil
+	}
+	return err
+}
+
 // SetACL gives f an ACL, whose entries go by their GUIDs.
 func (f File) SetACL(acl ACL) error {
 	mac, ok := acl.ACL.(attr.MacACL)
@@ -158,9 +179,22 @@ func (f File) Inherits() bool {
 	return false
 }
 
-// DropInherited takes away the ACL that a new file or directory got from its
-// directory.
-func (f File) DropInherited() error { return setSecurity(f.FD, attr.MacNoACL()) }
+// DropInherited takes away the ACL that something new got from its directory.
+func (f File) DropInherited() error {
+	if err := f.RemoveACL(attr.Mac); !Unsupported(err) {
+		return err
+	}
+	return nil
+}
+
+// RemoveACL takes away the ACL with the tag, of which the mode is left. If there
+// is none, that is no error.
+func (f File) RemoveACL(tag attr.Tag) error {
+	if tag != attr.Mac {
+		return errForeign
+	}
+	return f.withFD(func(fd int) error { return setSecurity(fd, attr.MacNoACL()) })
+}
 
 // flagsOf and bitsOf translate between the flags of archives and of this system,
 // which does not have all of them.

@@ -2,6 +2,7 @@ package fileattr
 
 import (
 	"errors"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +40,13 @@ func hidden(name string) bool {
 
 // Read returns what f has. Every error is an *Error.
 func (f File) Read(st Stat, labels Labels) (Set, []error) {
-	s := Set{Flags: attr.FlagsOfFreeBSD(st.Flags)}
+	s, problems := f.ReadAllButFlags(st.Mode, labels)
+	s.Flags = attr.FlagsOfFreeBSD(st.Flags)
+	return s, problems
+}
+
+// ReadAllButFlags is Read without the flags. Every error is an *Error.
+func (f File) ReadAllButFlags(mode uint16, labels Labels) (s Set, problems []error) {
 	fd := f.FD
 	if fd < 0 {
 		flags := oPath | unix.O_CLOEXEC
@@ -59,8 +66,8 @@ func (f File) Read(st Stat, labels Labels) (Set, []error) {
 	if err != nil {
 		return s, []error{&Error{"list of extended attributes", err}}
 	}
-	problems := s.collect(names, labels, func(name string) ([]byte, error) { return getXattr(fd, name) })
-	if err := s.readACLs(fd, st.Mode, f.Type); err != nil {
+	problems = s.collect(names, labels, func(name string) ([]byte, error) { return getXattr(fd, name) })
+	if err := s.readACLs(fd, mode, f.Type); err != nil {
 		problems = append(problems, &Error{"ACL", err})
 	}
 	return s, problems
@@ -197,6 +204,26 @@ func (f File) SetXattr(name string, value []byte) error {
 	})
 }
 
+// removable: what the namespace system has is not for people.
+func removable(name string) bool { return strings.HasPrefix(name, "user.") }
+
+// RemoveXattr takes away one extended attribute. If there is none, that is no
+// error.
+func (f File) RemoveXattr(name string) error {
+	space, rest, err := split(name)
+	if err != nil {
+		return err
+	}
+	if !f.opened() {
+		return errForeign
+	}
+	err = retry(func() error { return unix.ExtattrDeleteFd(f.FD, space, rest) })
+	if errors.Is(err, unix.ENOATTR) {
+		return nil
+	}
+	return err
+}
+
 // SetACL gives f an ACL, whose entries go by their numbers.
 func (f File) SetACL(acl ACL) error {
 	if !f.opened() {
@@ -255,35 +282,50 @@ func (f File) Inherits() bool {
 	return false
 }
 
-// DropInherited takes away the ACLs that a new file or directory got from its
-// directory.
+// DropInherited takes away the ACLs that something new got from its directory.
 func (f File) DropInherited() error {
+	switch {
+	case !f.opened():
+		return nil // nothing could be set either
+	case pathconf(f.FD, pcNFS4ACLs):
+		return f.RemoveACL(attr.NFS4)
+	case !pathconf(f.FD, pcACLs):
+		return nil
+	}
+	if err := f.RemoveACL(attr.AccessACL); err != nil || f.Type != archive.Dir {
+		return err
+	}
+	return f.RemoveACL(attr.DefaultACL)
+}
+
+// RemoveACL takes away the ACL with the tag, of which the mode is left. If there
+// is none, that is no error.
+func (f File) RemoveACL(tag attr.Tag) error {
+	if !f.opened() {
+		return errForeign
+	}
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(f.FD, &st) }); err != nil {
 		return err
 	}
-	mode := uint16(st.Mode & 0o777)
-	if pathconf(f.FD, pcNFS4ACLs) {
-		p, err := attr.TrivialNFS4(mode).FreeBSD()
-		if err != nil {
-			return err
-		}
-		return setACL(f.FD, typeNFS4, p)
+	kind, acl := uintptr(typeNFS4), attr.TrivialNFS4(uint16(st.Mode&0o777)).FreeBSD
+	switch tag {
+	case attr.NFS4:
+	case attr.AccessACL:
+		kind, acl = typeAccess, attr.MinimalPosix(uint16(st.Mode&0o777)).FreeBSD
+	case attr.DefaultACL:
+		return retry(func() error {
+			_, _, errno := unix.Syscall(unix.SYS___ACL_DELETE_FD, uintptr(f.FD), typeDefault, 0)
+			return errnoOr(errno)
+		})
+	default:
+		return errForeign
 	}
-	if !pathconf(f.FD, pcACLs) {
-		return nil
-	}
-	p, err := attr.MinimalPosix(mode).FreeBSD()
+	p, err := acl()
 	if err != nil {
 		return err
 	}
-	if err := setACL(f.FD, typeAccess, p); err != nil || f.Type != archive.Dir {
-		return err
-	}
-	return retry(func() error {
-		_, _, errno := unix.Syscall(unix.SYS___ACL_DELETE_FD, uintptr(f.FD), typeDefault, 0)
-		return errnoOr(errno)
-	})
+	return setACL(f.FD, kind, p)
 }
 
 // flagsOf and bitsOf translate between the flags of archives and of this system,

@@ -24,7 +24,19 @@ func (f File) path() (path string, follow bool) {
 }
 
 // Read returns what f has. Every error is an *Error.
-func (f File) Read(_ Stat, labels Labels) (Set, []error) {
+func (f File) Read(st Stat, labels Labels) (Set, []error) {
+	s, problems := f.ReadAllButFlags(st.Mode, labels)
+	if f.opened() && (f.Type == archive.File || f.Type == archive.Dir) {
+		var err error
+		if s.Flags, err = f.Flags(); err != nil {
+			problems = append(problems, &Error{"flags", err})
+		}
+	}
+	return s, problems
+}
+
+// ReadAllButFlags is Read without the flags. Every error is an *Error.
+func (f File) ReadAllButFlags(_ uint16, labels Labels) (Set, []error) {
 	list, get := f.calls()
 	var s Set
 	names, err := growing(list)
@@ -39,11 +51,6 @@ func (f File) Read(_ Stat, labels Labels) (Set, []error) {
 		})
 		s.takeACL(attr.LinuxAccessACL, attr.AccessACL)
 		s.takeACL(attr.LinuxDefaultACL, attr.DefaultACL)
-	}
-	if f.opened() && (f.Type == archive.File || f.Type == archive.Dir) {
-		if s.Flags, err = f.Flags(); err != nil {
-			problems = append(problems, &Error{"flags", err})
-		}
 	}
 	return s, problems
 }
@@ -93,6 +100,30 @@ func (f File) SetXattr(name string, value []byte) error {
 	})
 }
 
+// removable: capabilities are the one attribute of the system's that people set.
+func removable(name string) bool {
+	return strings.HasPrefix(name, "user.") || name == "security.capability"
+}
+
+// RemoveXattr takes away one extended attribute. If there is none, that is no
+// error.
+func (f File) RemoveXattr(name string) error {
+	err := retry(func() error {
+		if f.opened() {
+			return unix.Fremovexattr(f.FD, name)
+		}
+		path, follow := f.path()
+		if follow {
+			return unix.Removexattr(path, name)
+		}
+		return unix.Lremovexattr(path, name)
+	})
+	if errors.Is(err, unix.ENODATA) {
+		return nil
+	}
+	return err
+}
+
 // SetACL gives f an ACL, whose entries go by their numbers.
 func (f File) SetACL(acl ACL) error {
 	posix, ok := acl.ACL.(attr.PosixACL)
@@ -105,18 +136,28 @@ func (f File) SetACL(acl ACL) error {
 	return errForeign
 }
 
+// RemoveACL takes away the ACL with the tag, of which the mode is left. If there
+// is none, that is no error.
+func (f File) RemoveACL(tag attr.Tag) error {
+	switch tag {
+	case attr.AccessACL:
+		return f.RemoveXattr(attr.LinuxAccessACL)
+	case attr.DefaultACL:
+		return f.RemoveXattr(attr.LinuxDefaultACL)
+	}
+	return errForeign
+}
+
 // Inherits reports whether what is made in the directory f gets an ACL from it.
 func (f File) Inherits() bool {
 	n, err := unix.Fgetxattr(f.FD, attr.LinuxDefaultACL, nil)
 	return err == nil && n > 0
 }
 
-// DropInherited takes away the ACLs that a new file or directory got from its
-// directory.
+// DropInherited takes away the ACLs that something new got from its directory.
 func (f File) DropInherited() error {
-	for _, name := range []string{attr.LinuxAccessACL, attr.LinuxDefaultACL} {
-		err := retry(func() error { return unix.Fremovexattr(f.FD, name) })
-		if err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EACCES) && !Unsupported(err) {
+	for _, tag := range []attr.Tag{attr.AccessACL, attr.DefaultACL} {
+		if err := f.RemoveACL(tag); err != nil && !errors.Is(err, unix.EACCES) && !Unsupported(err) {
 			return err
 		}
 	}

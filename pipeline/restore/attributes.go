@@ -23,6 +23,7 @@ type attributes struct {
 	flags        attr.Flags
 	unknown      []attr.Tag // of attributes that this version cannot restore
 	lost         bool       // an attribute is damaged in the archive, and counted
+	partial      bool       // an attribute could not be had: what is missing here may be in the archive
 }
 
 // attributesOf takes over what e says, without the parts that are not wanted;
@@ -114,6 +115,7 @@ func (r *run) takeACL(a *attributes, path string, acl fileattr.ACL, err error) {
 // spoiled reports an attribute that the archive does not give.
 func (r *run) spoiled(a *attributes, path, what string, err error) {
 	r.warn(path, fmt.Errorf("read %s: %w", what, err))
+	a.partial = true
 	if !a.lost && !errors.Is(err, errSpilled) {
 		a.lost = true
 		r.damaged(err)

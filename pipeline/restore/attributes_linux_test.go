@@ -122,9 +122,10 @@ func TestInheritedACL(t *testing.T) {
 	s := newStore(t)
 	s.file("f", noise(1, 1000))
 	s.file("d/f", noise(2, 1_000_000))
+	s.add(archive.Entry{Path: "p", Type: archive.Fifo, Mode: 0o660, Owner: archive.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}})
 	_, _, w := run(t, s, restore.Options{Target: target})
 	none(t, w)
-	for _, path := range []string{"f", "d", "d/f"} {
+	for _, path := range []string{"f", "d", "d/f", "p"} {
 		for _, name := range []string{"system.posix_acl_access", "system.posix_acl_default"} {
 			if n, err := unix.Getxattr(filepath.Join(target, path), name, nil); err == nil {
 				t.Errorf("%s has %s of %d bytes", path, name, n)

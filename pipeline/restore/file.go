@@ -219,7 +219,8 @@ func (r *run) putPieces(f *file) error {
 // publish gives a complete file its attributes and its name. It closes fd in
 // any case.
 func (r *run) publish(f *file, dir int, temp string, fd int, close func() error) error {
-	r.settle(subject{File: fileattr.File{Dir: dir, Name: temp, FD: fd, Type: archive.File}}, &f.attrs, f.path)
+	s := subject{File: fileattr.File{Dir: dir, Name: temp, FD: fd, Type: archive.File}, handed: f.dir.hands}
+	r.settle(s, &f.attrs, f.path)
 	if err := close(); err != nil {
 		return err // some file systems tell only now that there was no room
 	}
@@ -290,6 +291,11 @@ func (r *run) settleNode(f *file, dir int, temp string) error {
 	defer s.close()
 	if f.needsID() {
 		if f.h.id, err = identifyName(dir, temp); err != nil {
+			return err
+		}
+	}
+	if f.is != archive.Symlink && f.dir.inherits {
+		if err := s.DropInherited(); err != nil {
 			return err
 		}
 	}

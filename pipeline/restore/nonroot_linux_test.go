@@ -57,6 +57,7 @@ func withoutRoot(t *testing.T, dir string) {
 	s.add(archive.Entry{Path: "d/mine", Mode: 0o6444, Owner: mine, Content: s.content(noise(1, 1000)), Xattrs: xattrs, Attrs: flags})
 	s.add(archive.Entry{Path: "d/other", Mode: 0o6755, Owner: other, Content: s.content(noise(2, 1000))})
 	s.add(archive.Entry{Path: "d/null", Type: archive.CharDevice, Major: 1, Minor: 3, Mode: 0o666, Owner: mine})
+	s.add(archive.Entry{Path: "e", Type: archive.Dir, Mode: 0o555, Owner: mine}) // nothing is made in it
 	target := filepath.Join(dir, "target")
 	for range 2 { // d is closed the second time
 		_, sum, w := run(t, s, restore.Options{Target: target})
@@ -73,6 +74,18 @@ func withoutRoot(t *testing.T, dir string) {
 			if st := stat(t, filepath.Join(target, path)); uint32(st.Mode)&0o7777 != mode || st.Uid != 65534 {
 				t.Errorf("%s: got mode %o, owner %d", path, st.Mode, st.Uid)
 			}
+		}
+	}
+	for _, path := range []string{"d/mine", "d", "e"} {
+		mode := stat(t, filepath.Join(target, path)).Mode & 0o7777
+		must(t, os.Chmod(filepath.Join(target, path), 0o700))
+		extra(t, filepath.Join(target, path))
+		must(t, os.Chmod(filepath.Join(target, path), os.FileMode(mode&0o777)))
+	}
+	run(t, s, restore.Options{Target: target})
+	for path, want := range map[string][]string{"d": nil, "e": nil, "d/mine": {"user.a", "nodump"}} {
+		if got := names(t, filepath.Join(target, path)); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
 	must(t, os.Chmod(filepath.Join(target, "d"), 0o700)) // so that it can be removed

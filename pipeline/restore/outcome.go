@@ -170,6 +170,8 @@ func (r *run) finishDir(d *dir) error {
 	if d.attrs != nil {
 		if !d.made {
 			protective |= r.makeWayDir(d, &s)
+		} else {
+			s.handed = d.parent.hands
 		}
 		r.settle(s, d.attrs, d.own)
 		if r.o.Without&Flags == 0 {
@@ -177,7 +179,7 @@ func (r *run) finishDir(d *dir) error {
 		}
 		d.attrs = nil // a hard link may keep d
 	}
-	r.setFlags(s, protective, d.own)
+	r.setFlags(s, protective, 0, d.own)
 	d.release()
 	return r.tree.fds.forget(&d.h)
 }
@@ -190,10 +192,11 @@ func (r *run) makeWayDir(d *dir, s *subject) attr.Flags {
 	if err := retry(func() error { return unix.Fstat(s.FD, &st) }); err != nil {
 		return 0 // all is set then
 	}
-	if s.has = presentOf(*s, &st, d.attrs); r.complete(*s, d.attrs) {
+	if r.lookAt(s, &st, d.attrs, d.own); r.complete(*s, d.attrs) {
 		return 0
 	}
 	d.lift(s.FD)
+	r.openToUs(*s, 0o700)
 	return d.lower()
 }
 

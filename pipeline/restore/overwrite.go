@@ -14,7 +14,8 @@ type Overwrite uint8
 const (
 	// IfChanged replaces what is there, except files of the same size and time
 	// of modification: their content is taken to be right (unless Options.Verify
-	// says otherwise), and only those of their attributes are set that differ.
+	// says otherwise), and only those of their attributes are set that differ;
+	// what they have besides is taken away (see fileattr.Removable).
 	// Files of several names are always replaced.
 	IfChanged Overwrite = iota
 
@@ -119,8 +120,7 @@ func (r *run) keep(f *file) error {
 	}
 	defer s.close()
 	f.h.id = idOf(&st)
-	s.has = presentOf(s, &st, &f.attrs)
-	if !r.complete(s, &f.attrs) {
+	if r.lookAt(&s, &st, &f.attrs, f.path); !r.complete(s, &f.attrs) {
 		r.makeWay(s)
 	}
 	r.settle(s, &f.attrs, f.path)
@@ -162,10 +162,15 @@ func openUp(dir int, name string) {
 // ours: then whatever is to change says so.
 func (r *run) makeWay(s subject) {
 	r.expose(s)
-	if mode := s.has.mode; !r.owners.root && mode&0o600 != 0o600 {
-		// It gets the archive's mode in a moment, but extended attributes first.
+	r.openToUs(s, 0o600)
+}
+
+// openToUs gives an ordinary user rights to s. It gets the archive's mode in a
+// moment, but extended attributes first.
+func (r *run) openToUs(s subject, rights int) {
+	if mode := s.has.mode; !r.owners.root && mode&rights != rights {
 		s.has.modeChanged()
-		_ = s.chmod(uint32(mode | 0o600))
+		_ = s.chmod(uint32(mode | rights))
 	}
 }
 

@@ -2,6 +2,8 @@ package restore
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -13,27 +15,80 @@ import (
 // present is what a file or a directory that is there has already. That is not
 // set again: it would change the ctime and nothing else, and have the next
 // backup read the file. Of a nil present nothing is known, and all is set.
+//
+// What it has and should not have is extra, and is taken away: an ACL may let in
+// those whom the archive does not let in.
 type present struct {
 	uid, gid     uint32
 	mode         int // −1: not known any more
 	mtime, atime archive.Time
-	set          fileattr.Set // of it only what was asked about
+	set          fileattr.Set
 	flags        attr.Flags
 	flagsErr     error // they are not known
+
+	extraXattrs []string
+	extraACLs   []attr.Tag
+	extraFlags  attr.Flags // none that protect: whatever is changed loses those first
 }
 
-// presentOf returns what s, which is open and has the stat, has of what a is
-// about. What cannot be read counts as absent.
-func presentOf(s subject, st *unix.Stat_t, a *attributes) *present {
+// lookAt finds out what s, which is open and has the stat, has already of what
+// it is to have, and what besides. What cannot be read counts as absent, and
+// is told: it may be extra.
+func (r *run) lookAt(s *subject, st *unix.Stat_t, a *attributes, path func() string) {
 	p := &present{
 		uid: st.Uid, gid: st.Gid, mode: int(st.Mode & 0o7777),
 		mtime: timeOf(st.Mtim), atime: timeOf(st.Atim),
 	}
-	if len(a.xattrs)+len(a.acls) > 0 {
-		p.set, _ = s.Read(fileattr.Stat{Mode: uint16(st.Mode)}, fileattr.KeepLabels)
+	s.has = p
+	if r.o.Without&(Xattrs|ACLs) != Xattrs|ACLs {
+		var problems []error
+		p.set, problems = s.ReadAllButFlags(uint16(st.Mode), fileattr.KeepLabels)
+		for _, err := range problems {
+			r.warn(path(), fmt.Errorf("look at what is there: %w", err))
+		}
 	}
 	p.flags, p.flagsErr = s.Flags()
-	return p
+	if a.partial {
+		return // what looks extra may be what could not be read
+	}
+	if r.o.Without&Xattrs == 0 {
+		p.findXattrs(a)
+	}
+	if r.o.Without&ACLs == 0 {
+		p.findACLs(a)
+	}
+	if r.o.Without&Flags == 0 {
+		p.extraFlags = beyond(p.flags, a)
+	}
+}
+
+func (p *present) findXattrs(a *attributes) {
+	for _, is := range p.set.Xattrs {
+		wanted := func(x archive.Xattr) bool { return x.Name == is.Name }
+		if fileattr.Removable(is.Name) && !slices.ContainsFunc(a.xattrs, wanted) {
+			p.extraXattrs = append(p.extraXattrs, is.Name)
+		}
+	}
+}
+
+func (p *present) findACLs(a *attributes) {
+	for _, is := range p.set.ACLs {
+		wanted := func(acl fileattr.ACL) bool { return acl.Tag == is.Tag }
+		if !slices.ContainsFunc(a.acls, wanted) {
+			p.extraACLs = append(p.extraACLs, is.Tag)
+		}
+	}
+}
+
+// beyond returns what of flags is to be taken away. How a file system stores
+// the content is its own affair, and can mostly not be changed any more.
+func beyond(flags attr.Flags, a *attributes) attr.Flags {
+	return flags &^ (a.flags | attr.Storage | attr.Protective)
+}
+
+// exact reports that there is nothing extra.
+func (p *present) exact() bool {
+	return len(p.extraXattrs)+len(p.extraACLs) == 0 && p.extraFlags == 0
 }
 
 func (p *present) hasOwner(a *attributes) bool { return p != nil && p.uid == a.uid && p.gid == a.gid }
@@ -116,5 +171,5 @@ func (r *run) complete(s subject, a *attributes) bool {
 			return false
 		}
 	}
-	return s.has.hasMode(mode) && s.has.hasTimes(a) && (r.o.Without&Flags != 0 || s.has.hasFlags(a.flags))
+	return s.has.exact() && s.has.hasMode(mode) && s.has.hasTimes(a) && (r.o.Without&Flags != 0 || s.has.hasFlags(a.flags))
 }

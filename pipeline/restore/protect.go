@@ -40,7 +40,7 @@ func (r *run) guard(f *file, flags attr.Flags) {
 		if s, st, err = openProtected(dir, f.name, f.is); err == nil {
 			defer s.close()
 			if idOf(&st) == f.h.id {
-				r.setFlags(s, flags, f.path)
+				r.setFlags(s, flags, 0, f.path)
 				return
 			}
 			err = errReplaced // maybe by another name of a file that is none of ours
@@ -185,7 +185,7 @@ func (r *run) lowerAll() {
 			r.warn(d.own(), fmt.Errorf("put back flags %s: %w", flags, err))
 			continue
 		}
-		r.setFlags(d.subject(-1, fd), flags, d.own)
+		r.setFlags(d.subject(-1, fd), flags, 0, d.own)
 		d.release()
 	}
 }

@@ -3,7 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
-	"math/bits"
+	"iter"
 
 	"golang.org/x/sys/unix"
 
@@ -20,12 +20,13 @@ const (
 // subject is what attributes are given to.
 type subject struct {
 	fileattr.File
-	has *present // what it has of them; nil: nothing that is known, as of something new
+	has    *present   // what it has of them; nil: nothing that is known, as of something new
+	handed attr.Flags // what something new may have got from its directory
 }
 
 // settle gives s its attributes, all but the flags that protect it. What cannot
 // be had is a warning or a Lack: the content is worth more than the attributes.
-// What s has already is not set again.
+// What s has already is not set again, and what it has besides is taken away.
 //
 // The order matters. Changing the owner takes setuid bits and capabilities
 // away; everything may change the times; a flag may forbid everything else.
@@ -35,13 +36,14 @@ func (r *run) settle(s subject, a *attributes, path func() string) {
 		// A file that may not be written takes extended attributes from root only.
 		r.setXattrs(s, a, path)
 	}
+	r.removeACLs(s, path)
 	r.chmod(s, mode, path)
 	r.setACLs(s, a, mode, path)
 	if r.owners.root {
 		r.setXattrs(s, a, path)
 	}
 	r.setTimes(s, a, path)
-	r.setFlags(s, a.flags&^attr.Protective, path)
+	r.setFlags(s, a.flags&^attr.Protective, r.extraFlags(s, a), path)
 	for _, tag := range a.unknown {
 		r.lack(Part(0), Unknown, path(), tag.String())
 	}
@@ -92,7 +94,16 @@ func (r *run) chmod(s subject, mode uint16, path func() string) {
 	}
 }
 
+// setXattrs gives s its extended attributes and takes others away.
 func (r *run) setXattrs(s subject, a *attributes, path func() string) {
+	if s.has != nil {
+		for _, name := range s.has.extraXattrs {
+			s.has.xattrsChanged()
+			if err := s.RemoveXattr(name); err != nil {
+				r.refused(Xattrs, "removal of extended attribute "+name, err, path)
+			}
+		}
+	}
 	for _, x := range a.xattrs {
 		if s.has.hasXattr(x) {
 			continue
@@ -100,6 +111,24 @@ func (r *run) setXattrs(s subject, a *attributes, path func() string) {
 		s.has.xattrsChanged()
 		if err := s.SetXattr(x.Name, x.Value); err != nil {
 			r.refused(Xattrs, "extended attribute "+x.Name, err, path)
+		}
+	}
+}
+
+// removeACLs takes away the ACLs that s should not have. It must get its mode
+// afterwards.
+func (r *run) removeACLs(s subject, path func() string) {
+	if s.has == nil {
+		return
+	}
+	for _, tag := range s.has.extraACLs {
+		if mode := s.has.mode; mode >= 0 && mode&0o070 != 0 {
+			// Without the ACL what was its mask is what the group may do.
+			s.has.modeChanged()
+			_ = retry(func() error { return s.chmod(uint32(mode &^ 0o070)) })
+		}
+		if err := s.RemoveACL(tag); err != nil {
+			r.refused(ACLs, "removal of "+tag.String(), err, path)
 		}
 	}
 }
@@ -122,17 +151,43 @@ func (r *run) setACLs(s subject, a *attributes, mode uint16, path func() string)
 	}
 }
 
-// setFlags adds flags to those that s has, as many as it takes.
-func (r *run) setFlags(s subject, flags attr.Flags, path func() string) {
-	if flags == 0 || s.ChangeFlags(flags, 0) == nil {
+// extraFlags returns the flags that s has, or may have, and should not have.
+func (r *run) extraFlags(s subject, a *attributes) attr.Flags {
+	switch {
+	case s.has != nil:
+		return s.has.extraFlags
+	case a.partial || r.o.Without&Flags != 0:
+		return 0
+	}
+	return beyond(s.handed, a)
+}
+
+// setFlags adds flags to those that s has and takes others away, as many as it
+// lets.
+func (r *run) setFlags(s subject, set, clear attr.Flags, path func() string) {
+	if set|clear == 0 || s.ChangeFlags(set, clear) == nil {
 		return
 	}
-	for _, some := range []attr.Flags{flags &^ attr.Protective, flags & attr.Protective} {
-		for some != 0 {
-			one := attr.Flags(1) << bits.TrailingZeros64(uint64(some))
-			some &^= one
+	for one := range each(clear) {
+		if err := s.ChangeFlags(0, one); err != nil {
+			r.refused(Flags, "removal of flag "+one.String(), err, path)
+		}
+	}
+	for _, some := range []attr.Flags{set &^ attr.Protective, set & attr.Protective} {
+		for one := range each(some) {
 			if err := s.ChangeFlags(one, 0); err != nil {
 				r.refused(Flags, "flag "+one.String(), err, path)
+			}
+		}
+	}
+}
+
+// each yields the flags one by one.
+func each(flags attr.Flags) iter.Seq[attr.Flags] {
+	return func(yield func(attr.Flags) bool) {
+		for ; flags != 0; flags &= flags - 1 {
+			if !yield(flags & -flags) {
+				return
 			}
 		}
 	}

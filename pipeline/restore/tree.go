@@ -69,7 +69,7 @@ func openTree(target string, dry bool) (*tree, error) {
 	t.root.pending.Store(1)
 	id, err := identify(fd)
 	if err == nil {
-		t.root.inherits = t.root.subject(-1, fd).Inherits()
+		t.root.findHeirlooms(fd)
 		err = t.note(fd, id)
 	}
 	if err != nil {
@@ -133,6 +133,7 @@ type dir struct {
 	name     string
 	attrs    *attributes // nil: the target, which keeps its own
 	inherits bool        // it hands an ACL down to what is made in it
+	hands    attr.Flags  // may be handed down to what is made in it
 	made     bool        // by this restore: nothing was in it
 	opening  sync.Once   // of what was there, to change what is in it
 
@@ -269,19 +270,28 @@ func (d *dir) enter(name string, attrs *attributes, choice Choice) (*dir, error)
 
 // prepare makes an open directory fit to be filled.
 func (d *dir) prepare(fd int, made bool) error {
-	if made && !d.parent.inherits {
-		return nil // nothing to inherit, and on its parent's file system
-	}
 	if made {
+		d.hands = d.parent.hands // it may have got them, too
+		if !d.parent.inherits {
+			return nil // nothing to inherit, and on its parent's file system
+		}
 		return d.subject(-1, fd).DropInherited()
 	}
-	d.inherits = d.subject(-1, fd).Inherits()
+	d.findHeirlooms(fd)
 	d.widen(fd, 0o500)
 	id, err := identify(fd)
 	if err != nil {
 		return err
 	}
 	return d.tree.note(fd, id)
+}
+
+// findHeirlooms finds out what d, open as fd, hands down to what is made in it.
+// Flags that cannot be read are none.
+func (d *dir) findHeirlooms(fd int) {
+	s := d.subject(-1, fd)
+	d.inherits = s.Inherits()
+	d.hands, _ = s.Flags()
 }
 
 // makeDir makes a directory in d, open as parent, or leaves the one that is there
