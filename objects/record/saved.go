@@ -100,7 +100,7 @@ func decodeState(k *crypt.Keys, payload []byte) (*State, error) {
 	}
 	s.Packs.rows.decode(d)
 	s.Condemned.rows.decode(d)
-	s.Archives.list = decodeList(d, 1+idSize+minArchiveSize, decodeListed)
+	s.Archives.list = decodeListed(d)
 	for _, set := range decodeSettings(d) {
 		s.Settings[set.Name] = set.Value
 	}
@@ -130,15 +130,18 @@ func (t *table) decode(d *wire.Decoder) {
 	}
 }
 
-// decodeListed reads an archive to see that this can be done.
-func decodeListed(d *wire.Decoder, listed *[]byte) {
-	*listed = d.Bytes()
-	a := wire.NewDecoder(*listed)
-	a.Raw(idSize)
-	decodeArchive(a, new(Archive))
-	if err := a.Finish(); err != nil {
-		d.Fail(err)
-	}
+// decodeListed reads archives only to see that it can be done.
+func decodeListed(d *wire.Decoder) [][]byte {
+	var seen Archive
+	return decodeList(d, 1+idSize+minArchiveSize, func(d *wire.Decoder, listed *[]byte) {
+		*listed = d.Bytes()
+		a := wire.NewDecoder(*listed)
+		a.Raw(idSize)
+		decodeArchive(a, &seen)
+		if err := a.Finish(); err != nil {
+			d.Fail(err)
+		}
+	})
 }
 
 func (s *State) decodeHeaders(d *wire.Decoder) {

@@ -144,10 +144,15 @@ func readLimited(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	p, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(p)) > limit {
-		err = fmt.Errorf("%s is longer than %d bytes", path, limit)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
+	}
+	p := make([]byte, info.Size())
+	_, err = io.ReadFull(f, p)
 	return p, err
 }
 
