@@ -41,7 +41,8 @@ func (p *peers) versions(ctx context.Context, at place, b *strings.Builder) erro
 	return nil
 }
 
-// table writes the medians of one corpus. Ratios are to the first tool.
+// table writes the medians of one corpus. Ratios are to the first tool, which
+// all phases were run with.
 func (p *peers) table(b *strings.Builder, title, corpus string, phases ...phase) {
 	fmt.Fprintf(b, "\n%s\n\n", title)
 	header(b, "", "tool", "wall s", "ratio", "processor s", "sync s", "private MB", "resident MB", "growth MB", "repository MB", "files")
@@ -49,6 +50,9 @@ func (p *peers) table(b *strings.Builder, title, corpus string, phases ...phase)
 		base := median(p.samples[cell{corpus, phase, p.tools[0].name}], wall)
 		for _, t := range p.tools {
 			s := p.samples[cell{corpus, phase, t.name}]
+			if len(s) == 0 {
+				continue
+			}
 			fmt.Fprintf(b, "| %s | %s | %.3f | %.2f | %.3f | %.3f | %.1f | %.1f | %.3f | %.3f | %d |\n", phase, t.name,
 				median(s, wall).Seconds(), float64(median(s, wall))/float64(base),
 				median(s, func(s sample) time.Duration { return s.cpu }).Seconds(),

@@ -14,18 +14,20 @@ import (
 
 // series shows what many backups do to the time that the next one takes, and
 // to the number of objects: backups of tiny files, one of which changes before
-// each.
+// each. A machine is not equally fast all the time, so what the next one takes
+// is in the end also measured in turns with a new repository.
 type series struct {
 	peers
 	store string
 
 	jobs    []job
 	objects []map[string]extent // after the runs, for each of jobs
+	young   peers               // the same tools, with new repositories
 }
 
 const (
 	windowRuns = 50 // backups of which the median counts, where there are enough
-	steadyRuns = 20 // of what nothing changes between two runs
+	steadyRuns = 20 // at one moment of the series
 )
 
 func (s *series) flags(f *flag.FlagSet) {
@@ -45,7 +47,10 @@ func (s *series) run(ctx context.Context, work string, out io.Writer) error {
 	if err := s.setUp(ctx, work, out); err != nil {
 		return err
 	}
-	if err := s.measure(ctx); err != nil {
+	if err := s.measureSeries(ctx); err != nil {
+		return err
+	}
+	if err := s.measureAges(ctx, filepath.Join(work, "new")); err != nil {
 		return err
 	}
 	return s.report(ctx, place(filepath.Join(work, "versions")), out)
@@ -86,19 +91,18 @@ func (s *series) useBucket(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-func (s *series) measure(ctx context.Context) error {
+func (s *series) measureSeries(ctx context.Context) error {
 	s.samples = map[cell][]sample{}
 	for run := range steadyRuns {
-		if err := s.round(ctx, empty, run); err != nil {
+		if err := s.round(ctx, s.jobs, empty, run); err != nil {
 			return err
 		}
 	}
 	for run := range s.runs {
-		path := tinyPath(s.corpora[0].paths[0], run%s.tiny)
-		if err := (noise{uint64(run)}).writeFile(path, tinyMax); err != nil {
+		if err := s.change(run); err != nil {
 			return err
 		}
-		if err := s.round(ctx, s.phase(run), run); err != nil {
+		if err := s.round(ctx, s.jobs, s.phase(run), run); err != nil {
 			return err
 		}
 	}
@@ -109,18 +113,51 @@ func (s *series) measure(ctx context.Context) error {
 		}
 		s.objects = append(s.objects, objects)
 	}
-	for run := range steadyRuns {
-		if err := s.round(ctx, unchanged, run); err != nil {
+	return nil
+}
+
+// measureAges measures the next backups beside those of new repositories.
+func (s *series) measureAges(ctx context.Context, dir string) error {
+	s.young = s.peers
+	s.young.tools = nil
+	for _, t := range s.tools {
+		t := *t
+		t.name += "-new"
+		s.young.tools = append(s.young.tools, &t)
+	}
+	jobs, err := s.young.prepare(ctx, dir, s.corpora[0], 0)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.phase = first
+		if _, err := measure(ctx, j.command(ctx), j.tool.warning); err != nil {
 			return err
+		}
+	}
+	jobs = slices.Concat(s.jobs, jobs)
+	for run := range steadyRuns {
+		if err := s.change(s.runs + run); err != nil {
+			return err
+		}
+		for _, phase := range []phase{changed, unchanged} {
+			if err := s.round(ctx, jobs, phase, run); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// round runs one phase with every tool, in another order each time.
-func (s *series) round(ctx context.Context, phase phase, run int) error {
-	for i := range s.jobs {
-		j := s.jobs[(i+run)%len(s.jobs)]
+// change writes one file anew, another one than for the run before.
+func (s *series) change(run int) error {
+	return noise{uint64(run)}.writeFile(tinyPath(s.corpora[0].paths[0], run%s.tiny), tinyMax)
+}
+
+// round runs one phase of all jobs, in another order each time.
+func (s *series) round(ctx context.Context, jobs []job, phase phase, run int) error {
+	for i := range jobs {
+		j := jobs[(i+run)%len(jobs)]
 		j.phase, j.archive = phase, fmt.Sprintf("%s %d", phase, run)
 		if err := s.sample(ctx, s.corpora[0].name, j); err != nil {
 			return err
@@ -161,9 +198,10 @@ func (s *series) report(ctx context.Context, at place, out io.Writer) error {
 	for _, w := range s.windows() {
 		phases = append(phases, w.phase())
 	}
-	c := s.corpora[0]
-	s.table(&b, fmt.Sprintf("%d backups of %.1f MB in %d files, store: %s; medians", s.runs, mega(c.bytes), c.files, s.store),
-		c.name, append(phases, unchanged)...)
+	c, all := s.corpora[0], s.peers
+	all.tools = slices.Concat(s.tools, s.young.tools)
+	all.table(&b, fmt.Sprintf("%d backups of %.1f MB in %d files, store: %s; medians", s.runs, mega(c.bytes), c.files, s.store),
+		c.name, append(phases, changed, unchanged)...)
 	b.WriteString("\nWhat the repositories consist of after these backups\n\n")
 	header(&b, "tool", "kind", "objects", "MB")
 	for i, j := range s.jobs {
@@ -172,8 +210,9 @@ func (s *series) report(ctx context.Context, at place, out io.Writer) error {
 			fmt.Fprintf(&b, "| %s | %s | %d | %.3f |\n", j.tool.name, kind, x.files, mega(x.bytes))
 		}
 	}
-	fmt.Fprintf(&b, "\nlist: of the empty repository, which is what opening one takes, N = %d; runs: one file changes before each;\n"+
-		"unchanged: after all of them, N = %d; processor: without that of servers; other columns as of bench peers.\n", steadyRuns, steadyRuns)
+	fmt.Fprintf(&b, "\nlist: of the empty repository, which is what opening one takes; runs: one file changes before each;\n"+
+		"changed, unchanged: after all of them, in turns with a new repository; N = %d where a row does not say it;\n"+
+		"processor: without that of servers; other columns as of bench peers.\n", steadyRuns)
 	_, err := io.WriteString(out, b.String())
 	return err
 }
