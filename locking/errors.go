@@ -37,19 +37,24 @@ var (
 	ErrOutcomeUnknown = errors.New("the store did not answer whether the commit took effect; the next run will see")
 )
 
-// LockedError says who writes to the repository, so that one's own turn did
-// not come in the time that one was ready to wait.
+// LockedError says who writes to the repository, or is to write first, so that
+// one's own turn did not come in the time that one was ready to wait.
 type LockedError struct{ Waiting }
 
 // Error says who, since when, and what to do next.
 func (e *LockedError) Error() string {
 	var b strings.Builder
-	h := e.Holder
-	fmt.Fprintf(&b, "another run is writing to the repository: %s@%s", h.User, h.Host)
-	if h.Command != "" {
-		fmt.Fprintf(&b, " (%q)", h.Command)
+	p := e.Ahead
+	if e.Queued {
+		b.WriteString("another run waits to write to the repository, and its turn comes first: ")
+	} else {
+		b.WriteString("another run is writing to the repository: ")
 	}
-	fmt.Fprintf(&b, " since %s", h.Since.Local().Format("2006-01-02 15:04:05 MST"))
+	fmt.Fprintf(&b, "%s@%s", p.User, p.Host)
+	if p.Command != "" {
+		fmt.Fprintf(&b, " (%q)", p.Command)
+	}
+	fmt.Fprintf(&b, " since %s", p.Since.Local().Format("2006-01-02 15:04:05 MST"))
 	if e.Silent > e.Takeover/4 { // a beat is missing: they come oftener than that
 		fmt.Fprintf(&b, ", no sign of life for %s", e.Silent.Round(time.Second))
 	}

@@ -29,11 +29,59 @@ func TestLockedAtOnce(t *testing.T) {
 	err := w.Ensure(t.Context())
 	wantError(t, err, locking.ErrLocked, "ann@db1", "backup /srv", "since", "nothing is lost", "7m30s")
 	var locked *locking.LockedError
-	if !errors.As(err, &locked) || locked.Holder.Host != "db1" {
+	if !errors.As(err, &locked) || locked.Ahead.Host != "db1" {
 		t.Errorf("got %v, want a LockedError with the holder", err)
 	}
 	wantError(t, w.Commit(t.Context(), labelled("b"), locking.Release), locking.ErrLocked)
 	for _, w := range []*locking.Writer{w, holder} {
+		if err := w.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Who is ahead only because its ticket came first does not write, and who is not
+// there any more is not ahead.
+func TestWaitingForWhoWaits(t *testing.T) {
+	t.Parallel()
+	store, keys, dead := beside(t)
+	look := func(o *locking.Options) {
+		o.Look = func(p locking.Process) locking.Liveness {
+			if p == dead {
+				return locking.Dead
+			}
+			return locking.Untold
+		}
+	}
+	holder := begin(t, open(t, store, keys), locking.Run{Host: "db1", User: "ann", Command: "backup /srv"})
+	if err := holder.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(run locking.Run) (*locking.Writer, locking.Waiting) {
+		ctx, enough := context.WithCancel(t.Context())
+		var first *locking.Waiting
+		run.Wait = time.Hour
+		run.Waiting = func(w locking.Waiting) {
+			if first == nil {
+				first = &w
+			}
+			enough()
+		}
+		w := begin(t, open(t, store, keys, look), run)
+		wantError(t, w.Ensure(ctx), context.Canceled)
+		return w, *first
+	}
+	exclusive, w := ask(locking.Run{Mode: record.Exclusive, Host: "db2", User: "bob", Command: "with-lock"})
+	if w.Queued || w.Ahead.Host != "db1" || w.Place != 1 {
+		t.Errorf("the exclusive run waits for %+v, want the holder, and not the dead one before it", w)
+	}
+	third, w := ask(locking.Run{Host: "db3"})
+	if !w.Queued || w.Ahead.Host != "db2" || w.Place != 2 {
+		t.Errorf("the third run waits for %+v, want the ticket of the second", w)
+	}
+	err := begin(t, open(t, store, keys), locking.Run{}).Ensure(t.Context())
+	wantError(t, err, locking.ErrLocked, "bob@db2", `"with-lock"`, "waits to write", "comes first", "nothing is lost")
+	for _, w := range []*locking.Writer{third, exclusive, holder} {
 		if err := w.Release(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,8 @@ const firstBeat = 1
 
 // Waiting says what a run waits for.
 type Waiting struct {
-	Holder   record.Participant // who is ahead: a holder, or the first of the queue
+	Ahead    record.Participant // whose turn is before the run's
+	Queued   bool               // that one does not write yet: it waits, too
 	Place    int                // of the run in the queue; 1: it is next
 	Waited   time.Duration      // for this one
 	Silent   time.Duration      // for how much of that it gave no sign of life
@@ -150,32 +151,32 @@ func (q *waiter) look(ctx context.Context) (free bool, err error) {
 		return false, err
 	}
 	list := ahead(s.head, q.w.participant(), order)
-	gone := 0
+	var there []record.Participant
 	for _, p := range list {
 		if !q.judge.dead(p) && chain.options.Look(processOf(p)) != Dead {
+			there = append(there, p)
 			continue
 		}
 		if _, err := chain.cell.update(ctx, evict(p)); err != nil {
 			return false, err
 		}
-		gone++
 	}
-	if gone == len(list) {
+	if len(there) == 0 {
 		return true, nil
 	}
-	return false, q.patient(list[0], place(s.head, q.w.me()))
+	return false, q.patient(there[0], s.head)
 }
 
-// patient returns a *LockedError if the wait for p, the first who is ahead, has
-// been long enough.
-func (q *waiter) patient(p record.Participant, place int) error {
+// patient returns a *LockedError if the wait for p, the first who is ahead in h,
+// has been long enough.
+func (q *waiter) patient(p record.Participant, h record.Head) error {
 	now := q.w.chain.options.Now()
 	if q.since.IsZero() || q.ahead != p.ID {
 		q.ahead, q.since = p.ID, now
 	}
-	q.place = place
+	q.place = place(h, q.w.me())
 	what := Waiting{
-		Holder: p, Place: place, Waited: now.Sub(q.since),
+		Ahead: p, Queued: !holds(h, p.ID), Place: q.place, Waited: now.Sub(q.since),
 		Silent: q.judge.silent(p), Takeover: takeover(p),
 	}
 	if q.left() <= 0 {

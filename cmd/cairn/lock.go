@@ -172,30 +172,41 @@ func (c *lockBreakCmd) Run(ctx context.Context, g *globals) (err error) {
 	if err != nil {
 		return err
 	}
-	victims := table.Holders
-	if c.All {
-		victims = append(victims, table.Queue...)
+	var victims []victim
+	for _, s := range table.Holders {
+		victims = append(victims, victim{s, "Break the lock of %s?", "broken"})
+	}
+	for _, s := range table.Queue {
+		if c.All {
+			victims = append(victims, victim{s, "Take %s out of the queue?", "out of the queue"})
+		}
 	}
 	if len(victims) == 0 {
 		fmt.Fprintln(g.term.out, "nobody writes to the repository")
 		return ended(v.warnings())
 	}
-	for _, s := range victims {
-		if err := c.take(ctx, g, v, s); err != nil {
+	for _, victim := range victims {
+		if err := c.take(ctx, g, v, victim); err != nil {
 			return err
 		}
 	}
 	return ended(v.warnings())
 }
 
-// take breaks the lock of one run, if the user agrees.
-func (c *lockBreakCmd) take(ctx context.Context, g *globals, v *session, s locking.Standing) error {
+// victim is a run that holds the lock or only waits, and what is said of it.
+type victim struct {
+	locking.Standing
+	question, done string
+}
+
+// take takes one run out, if the user agrees.
+func (c *lockBreakCmd) take(ctx context.Context, g *globals, v *session, s victim) error {
 	whose := fmt.Sprintf("%s (%s), since %s", who(s.User, s.Host), name(s.Command), s.Since.Local().Format("2006-01-02 15:04:05"))
 	if s.Process == locking.Alive {
 		whose += ", whose process is alive"
 	}
 	if !c.Yes {
-		yes, err := g.term.confirm(ctx, "Break the lock of "+whose+"?")
+		yes, err := g.term.confirm(ctx, fmt.Sprintf(s.question, whose))
 		if err != nil {
 			return err
 		}
@@ -210,6 +221,6 @@ func (c *lockBreakCmd) take(ctx context.Context, g *globals, v *session, s locki
 	if !broken {
 		whose += ": it was given up meanwhile"
 	}
-	fmt.Fprintln(g.term.out, "broken:", whose)
+	fmt.Fprintln(g.term.out, s.done+":", whose)
 	return nil
 }

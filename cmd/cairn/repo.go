@@ -230,10 +230,13 @@ func (v *session) close(err *error) {
 
 // waiting says whom the run is waiting for.
 func (g *globals) waiting(w locking.Waiting) {
-	them := who(w.Holder.User, w.Holder.Host)
+	them, does := who(w.Ahead.User, w.Ahead.Host), "writes to the repository"
+	if w.Queued {
+		does = "waits, too, and whose turn comes first,"
+	}
 	if w.Waited == 0 { // a new one, or a new place
-		g.term.warn("waiting for %s, who writes to the repository since %s (%s); place %d in the queue; stale after %s of silence",
-			them, w.Holder.Since.Local().Format("2006-01-02 15:04:05"), name(w.Holder.Command), w.Place, took(w.Takeover))
+		g.term.warn("waiting for %s, who %s since %s (%s); place %d in the queue; stale after %s of silence",
+			them, does, w.Ahead.Since.Local().Format("2006-01-02 15:04:05"), name(w.Ahead.Command), w.Place, took(w.Takeover))
 	}
 	if g.term.live && !g.cli.Quiet && !g.term.asJSON {
 		g.term.waits(fmt.Sprintf("waiting: place %d in the queue; %s silent for %s, stale after %s",

@@ -35,16 +35,25 @@ func TestWaiting(t *testing.T) {
 	var out strings.Builder
 	g := &globals{cli: &cli{}, term: &terminal{err: &out, live: true}}
 	w := locking.Waiting{
-		Holder: record.Participant{User: "ada", Host: "mail", Command: "cairn backup " + strings.Repeat("/a/long/path ", 9)},
-		Place:  2, Takeover: 450 * time.Second,
+		Ahead: record.Participant{User: "ada", Host: "mail", Command: "cairn backup " + strings.Repeat("/a/long/path ", 9)},
+		Place: 2, Takeover: 450 * time.Second,
 	}
 	g.waiting(w)
 	said, line, _ := strings.Cut(out.String(), "\n")
-	if want := "(" + w.Holder.Command + "); place 2 in the queue; stale after 7m30s of silence"; !strings.HasSuffix(said, want) {
+	if want := "(" + w.Ahead.Command + "); place 2 in the queue; stale after 7m30s of silence"; !strings.HasSuffix(said, want) {
 		t.Errorf("got %q, want it to end with %q", said, want)
+	}
+	if want := "waiting for ada@mail, who writes to the repository since "; !strings.Contains(said, want) {
+		t.Errorf("got %q, want it to say %q", said, want)
 	}
 	if want := "\rwaiting: place 2 in the queue; ada@mail silent for 0s, stale after 7m30s"; line != want {
 		t.Errorf("got %q, want %q", line, want)
+	}
+	out.Reset()
+	w.Queued = true // one that holds nothing yet
+	g.waiting(w)
+	if said, want := out.String(), "waiting for ada@mail, who waits, too, and whose turn comes first, since "; !strings.Contains(said, want) {
+		t.Errorf("got %q, want it to say %q", said, want)
 	}
 	out.Reset()
 	g.term.progress("3s  0 files")
