@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // TestGather holds that flags may stand anywhere, and that nothing is taken for
@@ -35,6 +38,50 @@ func TestGather(t *testing.T) {
 	} {
 		if got := strings.Join(gather(app, strings.Fields(typed)), " "); got != want {
 			t.Errorf("%s: got %s, want %s", typed, got, want)
+		}
+	}
+}
+
+// TestParseBuildsOneVerb holds that kong is told of the verb that is typed, by
+// whatever name, and of no other.
+func TestParseBuildsOneVerb(t *testing.T) {
+	t.Parallel()
+	for _, verb := range newParser(new(cli)).Model.Children {
+		for _, name := range append(verb.Aliases, verb.Name) {
+			some := newParser(new(cli), kong.IgnoreFields(unnamed([]string{"-r", "here", name}))).Model.Children
+			if len(some) != 1 || some[0].Name != verb.Name {
+				t.Errorf("%s: got %d verbs, want %s only", name, len(some), verb.Name)
+			}
+		}
+	}
+}
+
+// TestParse holds that a command line means what it means to a parser that knows
+// all verbs, and that it is wrong for the same reason.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for typed, want := range map[string]string{
+		"backup list restore":     "backup",
+		"-r list create check":    "backup",
+		"-rcheck lock show":       "lock show",
+		"--repo version info":     "info",
+		"with-lock cairn list -h": "with-lock",
+		"-r list -q":              "",
+		"lock shwo":               "",
+		"list --no-such":          "",
+		"restore latest":          "",
+	} {
+		args := strings.Fields(typed)
+		_, got, err := parse(args)
+		all := newParser(new(cli))
+		_, wantErr := all.Parse(gather(all.Model, args))
+		switch {
+		case fmt.Sprint(err) != fmt.Sprint(wantErr):
+			t.Errorf("%s: got error %v, want %v", typed, err, wantErr)
+		case err == nil && verbOf(got) != want:
+			t.Errorf("%s: got %s, want %s", typed, verbOf(got), want)
+		case err != nil && want != "":
+			t.Errorf("%s: got error %v, want %s", typed, err, want)
 		}
 	}
 }

@@ -10,7 +10,10 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -86,12 +89,10 @@ func run(args []string) int {
 		debug.SetGCPercent(gcPercent)
 	}
 	t := newTerminal()
-	c := new(cli)
-	parser := newParser(c)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(gather(parser.Model, args))
+	c, parsed, err := parse(args)
 	t.asJSON = c.JSON
 	if err != nil {
 		var at *kong.ParseError
@@ -118,13 +119,48 @@ func verbOf(parsed *kong.Context) string {
 	return ""
 }
 
+// parse returns what a command line says.
+//
+// It takes kong some milliseconds to learn all verbs, much of a run that has
+// little to do. So it is first told of those only whose names are among the
+// arguments, wherever they stand: a verb that is typed is one of them, and what is
+// understood without the others means the same with them. What is not, and
+// whoever asks for help, gets an answer from a parser that knows everything.
+func parse(args []string) (*cli, *kong.Context, error) {
+	c := new(cli)
+	parser := newParser(c, kong.NoDefaultHelp(), kong.IgnoreFields(unnamed(args)))
+	if parsed, err := parser.Parse(gather(parser.Model, args)); err == nil {
+		return c, parsed, nil
+	}
+	c = new(cli)
+	parser = newParser(c)
+	parsed, err := parser.Parse(gather(parser.Model, args))
+	return c, parsed, err
+}
+
+// unnamed returns a pattern for the fields of cli that are verbs which the
+// arguments do not name.
+func unnamed(args []string) string {
+	var fields []string
+	for field := range reflect.TypeFor[cli]().Fields() {
+		aliases := strings.Split(field.Tag.Get("aliases"), ",")
+		named := func(arg string) bool {
+			return strings.EqualFold(strings.ReplaceAll(arg, "-", ""), field.Name) || slices.Contains(aliases, arg)
+		}
+		if _, isVerb := field.Tag.Lookup("cmd"); isVerb && !slices.ContainsFunc(args, named) {
+			fields = append(fields, field.Name)
+		}
+	}
+	return `^cli\.(` + strings.Join(fields, "|") + `)$`
+}
+
 // newParser returns what parses command lines into c.
-func newParser(c *cli) *kong.Kong {
-	parser, err := kong.New(c,
+func newParser(c *cli, options ...kong.Option) *kong.Kong {
+	parser, err := kong.New(c, append(options,
 		kong.Name("cairn"), kong.Description(description), kong.UsageOnError(),
 		kong.Help(manual.Help), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: manual.Width}),
 		kong.Writers(os.Stdout, os.Stderr),
-	)
+	)...)
 	if err != nil {
 		panic(err) // the model above is wrong
 	}

@@ -27,16 +27,17 @@ func (manCmd) Help() string {
 }
 
 // Run implements the verb.
-func (c *manCmd) Run(k *kong.Kong, g *globals) error {
+func (c *manCmd) Run(g *globals) error {
+	app := newParser(new(cli)).Model
 	if c.Dir != "" {
-		return writePages(k.Model, c.Dir)
+		return writePages(app, c.Dir)
 	}
 	if len(c.Command) == 0 {
-		return manual.Page(g.term.out, k.Model, nil, manualText())
+		return manual.Page(g.term.out, app, nil, manualText())
 	}
-	for _, verb := range manual.Verbs(k.Model) {
-		if manual.Words(k.Model, verb) == strings.Join(c.Command, " ") {
-			return manual.Page(g.term.out, k.Model, verb, manualText())
+	for _, verb := range manual.Verbs(app) {
+		if manual.Words(app, verb) == strings.Join(c.Command, " ") {
+			return manual.Page(g.term.out, app, verb, manualText())
 		}
 	}
 	return usage(fmt.Errorf("there is no command %q", strings.Join(c.Command, " ")))
@@ -102,6 +103,6 @@ func (completionCmd) Help() string {
 }
 
 // Run implements the verb.
-func (c *completionCmd) Run(k *kong.Kong, g *globals) error {
-	return manual.Complete(g.term.out, k.Model, c.Shell)
+func (c *completionCmd) Run(g *globals) error {
+	return manual.Complete(g.term.out, newParser(new(cli)).Model, c.Shell)
 }
