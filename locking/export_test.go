@@ -1,5 +1,11 @@
 package locking
 
+import (
+	"time"
+
+	"cairn/objects/record"
+)
+
 // Mutant is a rule of the protocol that is switched off.
 type Mutant int
 
@@ -11,6 +17,15 @@ const (
 	OldMark                      // condemn by a mark of an older generation
 	Readmitted                   // commit packs that were condemned
 )
+
+// SharesKernel reports whether p and q see the same processes.
+func SharesKernel(p, q Process) bool { return p.sharesKernel(q) }
+
+// ProcessOf returns what a participant says about its process.
+func ProcessOf(p record.Participant) Process { return processOf(p) }
+
+// Takeover returns how long p must be silent before it is taken over.
+func Takeover(p record.Participant) time.Duration { return takeover(p) }
 
 // Switch switches a rule off.
 func (m Mutant) Switch(o *Options) {

@@ -17,6 +17,8 @@ const (
 	repeatedNames
 	forgottenNames
 	oldMark
+	deadStrangers
+	rashLook
 )
 
 // rule returns what is switched off in the package itself.
@@ -45,6 +47,7 @@ func TestMutants(t *testing.T) {
 		"pack names that repeat":              repeatedNames,
 		"names forgotten after the sweep":     forgottenNames,
 		"condemn by a mark of another commit": oldMark,
+		"strangers taken for dead":            deadStrangers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,45 +13,51 @@ import (
 	"cairn/locking"
 )
 
-// host is one machine: a process after another, and the network between it
-// and the store. It is what the processes use as their store.
+// host is a process after another on a machine, and the network between them and
+// the store.
 type host struct {
 	*world
-	name     string
-	skew     time.Duration // of its wall clock
-	reliable bool          // nothing goes wrong
+	machine   *machine
+	namespace uint64 // processes of others cannot be told
+	name      string
+	skew      time.Duration // of its wall clock
+	reliable  bool          // nothing goes wrong
 
 	mu     sync.Mutex
-	rng    *rand.Rand         // guarded by mu
-	paused time.Time          // until then nothing goes on; guarded by mu
-	fuse   int                // requests until the process crashes; guarded by mu
-	crash  context.CancelFunc // of the running process; guarded by mu
+	rng    *rand.Rand // guarded by mu
+	paused time.Time  // until then nothing goes on; guarded by mu
+	fuse   int        // requests until the process crashes; guarded by mu
 }
 
 // live runs a few processes, one after another.
 func (h *host) live(ctx context.Context) {
 	for n := range 3 {
-		ctx, crash := context.WithCancel(ctx)
+		ctx, kill := context.WithCancel(ctx)
+		p := h.process(fmt.Sprint(h.name, "/", n), kill)
 		h.mu.Lock()
-		h.crash, h.fuse = crash, 1000
+		h.fuse = 1000
 		if h.rng.IntN(2) == 0 {
 			h.fuse = h.rng.IntN(60)
 		}
 		h.mu.Unlock()
-		p := h.process(fmt.Sprint(h.name, "/", n))
 		for r := 0; r < 3 && ctx.Err() == nil; r++ {
 			p.oneRun(ctx, r)
 			_ = h.sleep(ctx, time.Hour)
 		}
-		crash()
+		h.machine.kill(h)
 	}
 }
 
-// process returns a new process of the host.
-func (h *host) process(name string) *process {
+// process returns a new process of the host, which kill ends.
+func (h *host) process(name string, kill context.CancelFunc) *process {
+	self := h.machine.start(h, kill)
+	h.world.mu.Lock()
+	h.processes[name] = self
+	h.world.mu.Unlock()
 	p := &process{host: h, name: name, cache: newCache()}
 	p.chain = h.open(func(o *locking.Options) {
-		o.Register, o.Records = h, h
+		o.Register, o.Records = p, h
+		o.Self, o.Look = self, func(q locking.Process) locking.Liveness { return h.look(self, q) }
 		o.Now = func() time.Time { return time.Now().Add(h.skew) }
 		o.Timing = locking.Timing{MinPoll: 5 * time.Second, MaxPoll: time.Minute}
 	})
@@ -100,14 +106,19 @@ func (h *host) burn(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	h.fuse--
-	if h.fuse == 0 {
-		h.crash()
-		h.count(func(t *tally) { t.Crashes++ })
-	}
+	crashes := h.fuse == 0
+	reboots := crashes && h.rng.IntN(4) == 0
 	if h.rng.IntN(150) == 0 {
 		h.paused = time.Now().Add(time.Duration(h.rng.IntN(90)) * time.Minute)
 	}
 	h.mu.Unlock()
+	if crashes {
+		h.count(func(t *tally) { t.Crashes++ })
+		h.machine.kill(h)
+		if reboots {
+			h.machine.reboot()
+		}
+	}
 	return h.sleep(ctx, 4*time.Second)
 }
 
@@ -155,12 +166,14 @@ func (h *host) Load(ctx context.Context, ifChanged backend.Tag) (value []byte, t
 	return value, tag, nil
 }
 
-func (h *host) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
+// Swap is a swap of the process.
+func (p *process) Swap(ctx context.Context, old backend.Tag, value []byte) (backend.Tag, error) {
+	h := p.host
 	if err := h.burn(ctx); err != nil {
 		return "", err // not sent
 	}
 	if h.reliable {
-		return h.swap(h.name, old, value)
+		return h.swap(p.name, old, value)
 	}
 	value = slices.Clone(value)
 	switch h.intn(20) {
@@ -171,11 +184,11 @@ func (h *host) Swap(ctx context.Context, old backend.Tag, value []byte) (backend
 		delay := time.Duration(h.intn(600)) * time.Second
 		h.late.Go(func() {
 			time.Sleep(delay)
-			_, _ = h.swap(h.name, old, value) // nobody hears the answer
+			_, _ = h.swap(p.name, old, value) // nobody hears the answer
 		})
 		return "", fmt.Errorf("request late: %w", backend.ErrUnknown)
 	}
-	tag, err := h.swap(h.name, old, value)
+	tag, err := h.swap(p.name, old, value)
 	if ended := h.burn(ctx); ended != nil {
 		return "", fmt.Errorf("%w: %w", backend.ErrUnknown, ended)
 	}

@@ -92,7 +92,7 @@ func (p *process) oneRun(ctx context.Context, n int) {
 
 // begin begins a run.
 func (p *process) begin(ctx context.Context, run locking.Run, name string) (*locking.Writer, context.Context, func()) {
-	run.Host, run.Command, run.Wait, run.Base = p.host.name, name, patience, p.cache.at
+	run.Host, run.Command, run.Wait, run.Base = p.name, name, patience, p.cache.at
 	// Who is killed at the very moment of beginning is killed just after it.
 	alive, die := context.WithCancelCause(context.WithoutCancel(ctx))
 	w, running, err := p.chain.Begin(alive, run)
@@ -456,7 +456,7 @@ func (p *process) exclusive(ctx context.Context, name string) {
 
 // setPolicy is the first commit of a world.
 func (h *host) setPolicy(ctx context.Context) {
-	p := h.process(h.name + "/first")
+	p := h.process(h.name+"/first", func() {})
 	c := &record.Commit{Settings: []record.Setting{{Name: locking.WritersSetting, Value: []byte(h.writers.String())}}}
 	w, run, release := p.begin(ctx, locking.Run{}, "first")
 	defer release()
@@ -467,7 +467,7 @@ func (h *host) setPolicy(ctx context.Context) {
 
 // last makes a backup, for which nobody is in the way for long.
 func (h *host) last(ctx context.Context) {
-	p := h.process(h.name + "/last")
+	p := h.process(h.name+"/last", func() {})
 	b := &backup{process: p, name: "last", made: &record.Commit{}}
 	news, err := p.chain.Refresh(ctx)
 	if err != nil {

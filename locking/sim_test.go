@@ -68,6 +68,26 @@ func TestSchedules(t *testing.T) {
 	}
 }
 
+// TestRashLook holds that a living process that is taken for dead, again and
+// again, costs turns and no data: it is fenced, and queues anew.
+func TestRashLook(t *testing.T) {
+	t.Parallel()
+	seeds := *simSeeds / 10
+	if testing.Short() {
+		seeds = min(seeds, 20)
+	}
+	keys := testKeys(t)
+	var sum tally
+	for seed := *simFirst; seed < *simFirst+seeds; seed++ {
+		w := schedule(t, keys, seed, rashLook)
+		sum.add(w.tally)
+		for _, v := range w.violations {
+			t.Errorf("seed %d: %s", seed, v)
+		}
+	}
+	t.Logf("%+v", sum)
+}
+
 // schedule runs one schedule and returns what became of the world.
 func schedule(t *testing.T, keys *crypt.Keys, seed uint64, m mutant) *world {
 	w := newWorld(keys, seed, m)
@@ -85,6 +105,7 @@ const endOfTime = 10 * 24 * time.Hour
 // tally counts what happened, to show that it did.
 type tally struct {
 	Commits, Failed, Unknown, Evictions, Late, Crashes, Moved, Admitted, Shared, Exclusive, Yields,
+	AtOnce, SeenAlive, Untold, Reboots,
 	Removed, Condemned, Stale, Rewritten, Replaced, Adopted, Swept, Risen, Doubled int
 }
 
@@ -114,6 +135,11 @@ type world struct {
 	chunks     map[objects.ID][]int     // what each pack holds that was ever made; guarded by mu
 	condemned  map[objects.ID]time.Time // when, by the store's clock; guarded by mu
 	swept      map[objects.ID]bool      // condemned packs that were deleted; guarded by mu
+
+	dice      *rand.Rand                         // guarded by mu
+	running   map[locking.Process]bool           // guarded by mu
+	processes map[string]locking.Process         // that ever were, by name; guarded by mu
+	beaten    map[record.ParticipantID]time.Time // when each one's present beat was made; guarded by mu
 }
 
 func newWorld(keys *crypt.Keys, seed uint64, m mutant) *world {
@@ -121,6 +147,7 @@ func newWorld(keys *crypt.Keys, seed uint64, m mutant) *world {
 		keys: keys, seed: seed, mutant: m, writers: locking.Writers(seed % 2),
 		fates: map[string]error{}, state: record.NewState(keys), chunks: map[objects.ID][]int{},
 		condemned: map[objects.ID]time.Time{}, swept: map[objects.ID]bool{},
+		dice: rand.New(rand.NewPCG(seed, 2000)), running: map[locking.Process]bool{}, processes: map[string]locking.Process{}, beaten: map[record.ParticipantID]time.Time{},
 	}
 }
 
@@ -160,11 +187,13 @@ func (w *world) run(ctx context.Context) {
 	if err := w.open().Init(ctx); err != nil {
 		panic(err)
 	}
-	god := &host{world: w, name: "god", rng: rand.New(rand.NewPCG(w.seed, 1000)), reliable: true}
+	god := &host{world: w, machine: w.newMachine("heaven"), namespace: 1, name: "god", rng: rand.New(rand.NewPCG(w.seed, 1000)), reliable: true}
 	god.setPolicy(ctx)
 	var hosts sync.WaitGroup
+	machines := [2]*machine{w.newMachine("left"), w.newMachine("right")}
 	for i := range 2 + w.seed%3 {
 		h := &host{world: w, name: fmt.Sprint("host", i), rng: rand.New(rand.NewPCG(w.seed, i))}
+		h.machine, h.namespace = machines[h.intn(2)], uint64(1+h.intn(4)/3) // most see each other
 		h.skew = time.Duration(h.intn(20*365*24)-10*365*24) * time.Hour
 		hosts.Go(func() { h.live(ctx) })
 	}
@@ -234,6 +263,7 @@ func (w *world) swap(by string, old backend.Tag, value []byte) (backend.Tag, err
 		var next *record.Head
 		if next, err = record.DecodeHead(w.keys, value); err == nil {
 			w.sawLeases(by, prev, next)
+			w.sawBeats(prev, next)
 			w.sawCommit(ctx, by, prev, next)
 		}
 	}
@@ -265,7 +295,7 @@ func (w *world) sawLeases(by string, prev, next *record.Head) {
 		if has(next.Holders, p.ID) || has(next.Queue, p.ID) || p.Host == by {
 			continue
 		}
-		w.tally.Evictions++
+		w.sawEviction(by, p)
 		if next.Orphans != prev.Orphans+1 {
 			w.violate("%s evicted %s, which is not counted", by, p.Command)
 		}
