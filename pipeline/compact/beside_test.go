@@ -167,48 +167,35 @@ func TestBesideBackup(t *testing.T) {
 // at once what it condemned: they find again what was moved.
 func TestBesideReaders(t *testing.T) {
 	t.Parallel()
-	read := func(b *bench) {
-		b.checkAll()
-	}
-	b := aged(t)
-	b.store.ResetCounts()
-	read(b)
-	total := b.store.Total()
-	for n := range total {
-		if testing.Short() && n%8 != 0 {
-			continue
-		}
-		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
-			t.Parallel()
-			b := aged(t)
-			i := &intruder{b: b, sweep: true, at: int64(n + 1)}
-			b.fail(i.hook)
-			read(b)
-			if i.seen.Load() >= i.at && !i.done.Load() {
-				t.Error("nothing was condemned meanwhile")
-			}
-		})
-	}
+	intrude(t, (*bench).checkAll, func() *intruder { return &intruder{sweep: true} })
 }
 
 // At every request of a check an archive is deleted, and all that only it needed.
 // That is no damage.
 func TestCheckBesideDelete(t *testing.T) {
 	t.Parallel()
+	intrude(t, func(b *bench) { b.check() }, func() *intruder { return &intruder{sweep: true, delete: true} })
+}
+
+// intrude has a new intruder come at each request, one after the other, of what
+// read does with an aged bench.
+func intrude(t *testing.T, read func(*bench), intruder func() *intruder) {
 	b := aged(t)
 	b.store.ResetCounts()
-	b.check()
-	total := b.store.Total()
-	for n := range total {
+	read(b)
+	for n := range b.store.Total() {
 		if testing.Short() && n%8 != 0 {
 			continue
 		}
 		t.Run(fmt.Sprint(n+1), func(t *testing.T) {
 			t.Parallel()
-			b := aged(t)
-			i := &intruder{b: b, sweep: true, delete: true, at: int64(n + 1)}
+			b, i := aged(t), intruder()
+			i.b, i.at = b, int64(n+1)
 			b.fail(i.hook)
-			b.check()
+			read(b)
+			if i.seen.Load() >= i.at && !i.done.Load() {
+				t.Error("nothing was condemned meanwhile")
+			}
 		})
 	}
 }
