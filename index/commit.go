@@ -129,6 +129,10 @@ func settle(sizes []uint32, limit int) (n int) {
 // one so that at most limit remain. Beyond what is needed it takes every one
 // that is smaller than those behind it together, so that a chunk is rewritten
 // a logarithmic number of times.
+//
+// It is for runs between two commits. settle would do, and merge while there is
+// room, too: of the first 10 spills a chunk would be written 2.2 times and not
+// 1.7, of 20 2.8 and not 2.5, for a shape that the commit makes anyway.
 func mergeLast(sizes []uint32, limit int) int {
 	if len(sizes) <= limit {
 		return 0
