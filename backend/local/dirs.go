@@ -9,10 +9,12 @@ import (
 )
 
 // dirs makes directories, and makes their entries durable. Concurrent calls
-// share flushes. It remembers each directory it saw; a store has some hundreds.
+// share flushes, and so do directories that are there already. It remembers each
+// directory it saw; a store has some hundreds.
 type dirs struct {
-	mkdir func(name string) error
-	fsync func(name string) error
+	mkdir   func(name string) error
+	readDir func(name string) ([]string, error) // the names in it
+	fsync   func(name string) error
 
 	mu      sync.Mutex
 	durable map[string]bool   // entered durably in its parent; guarded by mu
@@ -31,9 +33,9 @@ type round struct {
 	err  error
 }
 
-func newDirs(mkdir, fsync func(name string) error) *dirs {
+func newDirs(mkdir func(string) error, readDir func(string) ([]string, error), fsync func(string) error) *dirs {
 	return &dirs{
-		mkdir: mkdir, fsync: fsync,
+		mkdir: mkdir, readDir: readDir, fsync: fsync,
 		durable: map[string]bool{".": true},
 		queues:  make(map[string]*queue),
 	}
@@ -51,17 +53,29 @@ func (d *dirs) ensure(name string) error {
 	if err := d.ensure(parent); err != nil {
 		return err
 	}
-	if err := d.mkdir(name); err != nil && !errors.Is(err, unix.EEXIST) {
+	covered := []string{name} // by a flush that starts from here on
+	if err := d.mkdir(name); errors.Is(err, unix.EEXIST) {
+		there, err := d.readDir(parent)
+		if err != nil {
+			return err
+		}
+		for _, sibling := range there {
+			covered = append(covered, path.Join(parent, sibling)) // nobody asks for a file
+		}
+	} else if err != nil {
 		return err
 	}
 	// Also where it was there before: whoever made it may have died, or may not
-	// have come to the flush yet.
+	// have come to the flush yet. So may those who made the others, which this
+	// flush makes durable, too: none of them needs one of its own.
 	if err := d.flush(parent); err != nil {
 		return err
 	}
 	d.mu.Lock()
-	d.durable[name] = true
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	for _, dir := range covered {
+		d.durable[dir] = true
+	}
 	return nil
 }
 

@@ -52,7 +52,7 @@ func TestFlushesAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := make(chan int)
 		var flushes atomic.Int64
-		d := newDirs(nil, func(string) error {
+		d := newDirs(nil, nil, func(string) error {
 			started <- int(flushes.Add(1))
 			return nil
 		})
@@ -90,7 +90,44 @@ func TestNewDirectoriesAreFlushedInTheirParents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := strings.Join(flushed, " "), ". a . . a/b a/b a"; got != want {
+	if got, want := strings.Join(flushed, " "), ". a . a/b a/b a"; got != want {
+		t.Errorf("flushed %s, want %s", got, want)
+	}
+}
+
+// TestDirectoriesThatAreThereShareAFlush holds that one flush is enough for all
+// that were there when it began, and that none counts as durable which came
+// later, or whose flush failed.
+func TestDirectoriesThatAreThereShareAFlush(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	for _, dir := range []string{"p", "p/1", "p/2"} {
+		if err := s.mkdir(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var flushed []string
+	fails := true
+	s.dirs.fsync = func(name string) error {
+		flushed = append(flushed, name)
+		if fails {
+			return unix.EIO
+		}
+		if name == "p" {
+			_ = s.mkdir("p/late") // by another writer; EEXIST the second time
+		}
+		return s.flushDir(name)
+	}
+	if err := s.dirs.ensure("p/1"); !errors.Is(err, unix.EIO) {
+		t.Errorf("got %v, want EIO", err)
+	}
+	fails = false
+	for _, dir := range []string{"p/1", "p/2", "head", "p/late", "p/new", "tmp", "p/late"} {
+		if err := s.dirs.ensure(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := strings.Join(flushed, " "), ". . p p p"; got != want {
 		t.Errorf("flushed %s, want %s", got, want)
 	}
 }

@@ -132,7 +132,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.dirs = newDirs(s.mkdir, s.flushDir)
+	s.dirs = newDirs(s.mkdir, s.readDir, s.flushDir)
 	s.register = versions.New(files{s, versions.Dir + "/"})
 	if err := s.alive(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), root.Close())
