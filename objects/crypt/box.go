@@ -72,6 +72,14 @@ func (k *Keys) Open(dst []byte, from Origin, purpose Purpose, label string, extr
 	return plaintext, nil
 }
 
+// OpenInPlace is Open, but puts the plaintext where the box was, and returns that.
+func (k *Keys) OpenInPlace(from Origin, purpose Purpose, label string, extra, box []byte) ([]byte, error) {
+	// An AEAD may write where it reads; one that is not shorter than a salt has
+	// a place for what follows it. Open refuses the others.
+	start := min(len(box), saltSize)
+	return k.Open(box[start:start], from, purpose, label, extra, box)
+}
+
 // box returns the cipher of the box with this salt. Its key serves this box
 // alone, which is why the nonce can be zero.
 func (k *Keys) box(from Origin, purpose Purpose, salt []byte) (cipher.AEAD, error) {

@@ -82,12 +82,17 @@ func TestBoxIsBound(t *testing.T) {
 			{"other family", derive(t, otherFamily, testRepo, aead), good, crypt.Record, "commit", "extra", false},
 			{"other key", derive(t, otherKey, testRepo, aead), good, crypt.Record, "commit", "extra", false},
 		} {
-			got, err := c.keys.Open(nil, c.from, c.purpose, c.label, []byte(c.extra), box)
-			if c.opens && (err != nil || string(got) != "plaintext") {
-				t.Errorf("%v, %s: %q, %v, want it to open", aead, c.name, got, err)
-			}
-			if !c.opens && (!objects.IsCorrupt(err) || got != nil) {
-				t.Errorf("%v, %s: %q, %v, want a CorruptError", aead, c.name, got, err)
+			for i := range 2 {
+				got, err := c.keys.Open(nil, c.from, c.purpose, c.label, []byte(c.extra), box)
+				if i > 0 {
+					got, err = c.keys.OpenInPlace(c.from, c.purpose, c.label, []byte(c.extra), bytes.Clone(box))
+				}
+				if c.opens && (err != nil || string(got) != "plaintext") {
+					t.Errorf("%v, %s: %q, %v, want it to open", aead, c.name, got, err)
+				}
+				if !c.opens && (!objects.IsCorrupt(err) || got != nil) {
+					t.Errorf("%v, %s: %q, %v, want a CorruptError", aead, c.name, got, err)
+				}
 			}
 		}
 	}

@@ -34,7 +34,15 @@ func decodeList[T any](d *wire.Decoder, size int, item func(*wire.Decoder, *T)) 
 func appendID(b []byte, id *objects.ID) []byte { return append(b, id[:]...) }
 func decodeID(d *wire.Decoder, id *objects.ID) { d.Fill(id[:]) }
 func appendString(b []byte, s *string) []byte  { return wire.AppendBytes(b, *s) }
-func decodeString(d *wire.Decoder, s *string)  { *s = string(d.Bytes()) }
+
+// decodeString copies nothing where s has that value already, from an archive
+// that was read into it before.
+func decodeString(d *wire.Decoder, s *string) {
+	if p := d.Bytes(); string(p) != *s {
+		*s = string(p)
+	}
+}
+
 func decodeStrings(d *wire.Decoder, fields ...*string) {
 	for _, s := range fields {
 		decodeString(d, s)

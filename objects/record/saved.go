@@ -71,7 +71,8 @@ func (s *State) savedSize() int {
 }
 
 // OpenState reads what SealState returned for the same repository. Anything
-// else is an *objects.CorruptError, objects.ErrNewer or crypt.ErrNoEpoch.
+// else is an *objects.CorruptError, objects.ErrNewer or crypt.ErrNoEpoch. It keeps
+// sealed, and changes it.
 func OpenState(k *crypt.Keys, sealed []byte) (*State, error) {
 	d := wire.NewDecoder(sealed)
 	from, err := decodePreface(d, "state", savedMagic)
@@ -79,7 +80,7 @@ func OpenState(k *crypt.Keys, sealed []byte) (*State, error) {
 		return nil, err
 	}
 	repo := k.Repository()
-	payload, err := k.Open(nil, from, crypt.Record, "state", repo[:], d.Raw(d.Len()))
+	payload, err := k.OpenInPlace(from, crypt.Record, "state", repo[:], d.Raw(d.Len()))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -49,7 +50,7 @@ func TestSavedStateOfOthersIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenState(otherKeys(t), sealed); !objects.IsCorrupt(err) {
+	if _, err := OpenState(otherKeys(t), bytes.Clone(sealed)); !objects.IsCorrupt(err) {
 		t.Errorf("of another repository: got %v, want a CorruptError", err)
 	}
 	rotated, err := SealState(rotatedKeys(t), savedState(t), fixedRandom("seal"))
@@ -65,7 +66,7 @@ func TestSavedStateOfOthersIsRefused(t *testing.T) {
 		if _, err := OpenState(k, bad); err == nil {
 			t.Errorf("byte %d changed: it was taken", i)
 		}
-		if _, err := OpenState(k, sealed[:i]); err == nil {
+		if _, err := OpenState(k, bytes.Clone(sealed[:i])); err == nil {
 			t.Errorf("cut to %d bytes: it was taken", i)
 		}
 	}
@@ -110,7 +111,7 @@ func manyArchives(t testing.TB, n int) *State {
 // aRun is what a run does with the state of its repository: it is read, an
 // archive is added, and it is kept.
 func aRun(t testing.TB, k *crypt.Keys, sealed []byte) {
-	s, err := OpenState(k, sealed)
+	s, err := OpenState(k, bytes.Clone(sealed))
 	if err != nil {
 		t.Fatal(err)
 	}
