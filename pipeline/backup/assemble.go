@@ -162,6 +162,9 @@ func (a *assembly) checkpointIn(ctx context.Context, s *slot, content *archive.C
 // finishBig fills in what reading a big file found. Of one that the run had no
 // time for, what there is of it stays.
 func (s *slot) finishBig(content *archive.ContentWriter) error {
+	if err := s.big.result.err; err != nil {
+		return err
+	}
 	if s.failed = s.big.result.failed; s.failed {
 		return nil
 	}

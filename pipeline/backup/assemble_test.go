@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"errors"
+	"io"
 	"reflect"
 	"testing"
 
@@ -45,5 +47,22 @@ func TestSizeBeforeTimes(t *testing.T) {
 	(&readResult{stat: seen}).fill(&e)
 	if !e.Racy || e.Size != 0 {
 		t.Errorf("truncated: got %+v, want that it is racy", e)
+	}
+}
+
+// What was read of a file before the run failed is not the file: the assembly,
+// which may go on for a moment, says why it ends and makes no entry of it.
+func TestNoEntryOfWhatTheRunFailedIn(t *testing.T) {
+	t.Parallel()
+	broken := &storeError{errors.New("broken")}
+	stream := &Stream{Open: func() (io.ReadCloser, error) { return nil, broken }}
+	b := &bigJob{file: source{stream: stream}, segments: make(chan *segment, 1)}
+	rd := &reader{r: &run{}}
+	if err := rd.read(t.Context(), b); !errors.Is(err, broken) {
+		t.Fatalf("got %v, want %v", err, broken)
+	}
+	s := &slot{big: b, entry: &archive.Entry{Path: "stdin"}}
+	if err := (&assembly{r: rd.r}).completeBig(t.Context(), s); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
 	}
 }

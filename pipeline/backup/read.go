@@ -23,8 +23,9 @@ type source struct {
 
 // readResult is what reading a file found, beyond its chunks.
 type readResult struct {
-	failed  bool // could not be read; the warning was given
-	cut     bool // the run was asked to stop before the end of the file
+	err     error // the run cannot go on; nothing else holds then
+	failed  bool  // could not be read; the warning was given
+	cut     bool  // the run was asked to stop before the end of the file
 	stat    walk.Stat
 	xattrs  []archive.Xattr
 	attrs   []archive.Attr
@@ -64,9 +65,13 @@ type reader struct {
 }
 
 // read sends the segments of one file and its result.
-func (rd *reader) read(ctx context.Context, b *bigJob) error {
-	defer close(b.segments)
-	var err error
+func (rd *reader) read(ctx context.Context, b *bigJob) (err error) {
+	defer func() {
+		// That the run fails is known to the assembly before it sees that there
+		// is no more: what was sent so far is not the file.
+		b.result.err = err
+		close(b.segments)
+	}()
 	switch {
 	case b.file.stream != nil:
 		err = rd.readStream(ctx, b)
