@@ -92,7 +92,8 @@ func TestTiny(t *testing.T) {
 			t.Parallel()
 			got := bench(t, "tiny", "--tools", "cairn", "--store", store, "--runs", "7", "--files", "120")
 			wantRows(t, got, "list | cairn", "runs 1 to 2 | cairn", "runs 3 to 4 | cairn", "runs 6 to 7 | cairn", "changed | cairn", "changed | cairn-new",
-				"unchanged | cairn", "unchanged | cairn-new", "cairn | commits | 7", "cairn | config | 1", "cairn | packs")
+				"unchanged | cairn", "unchanged | cairn-new", "compact | cairn",
+				"cairn after 7 runs | commits | 7", "cairn after 7 runs | packs", "cairn in the end | commits", "cairn in the end | packs")
 		})
 	}
 }

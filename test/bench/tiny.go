@@ -20,9 +20,15 @@ type series struct {
 	peers
 	store string
 
-	jobs    []job
-	objects []map[string]extent // after the runs, for each of jobs
-	young   peers               // the same tools, with new repositories
+	jobs  []job
+	young peers // the same tools, with new repositories
+	stock []inventory
+}
+
+// inventory is what a repository consists of at one moment.
+type inventory struct {
+	tool, when string
+	kinds      map[string]extent
 }
 
 const (
@@ -50,7 +56,18 @@ func (s *series) run(ctx context.Context, work string, out io.Writer) error {
 	if err := s.measureSeries(ctx); err != nil {
 		return err
 	}
+	if err := s.count(ctx, fmt.Sprintf("after %d runs", s.runs)); err != nil {
+		return err
+	}
 	if err := s.measureAges(ctx, filepath.Join(work, "new")); err != nil {
+		return err
+	}
+	// Some keep for a while what they have replaced, in case somebody still
+	// reads it: without that they are what they become in the long run.
+	if err := s.round(ctx, s.jobs, compacted, 0); err != nil {
+		return err
+	}
+	if err := s.count(ctx, "in the end"); err != nil {
 		return err
 	}
 	return s.report(ctx, place(filepath.Join(work, "versions")), out)
@@ -106,12 +123,17 @@ func (s *series) measureSeries(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// count keeps what all repositories consist of.
+func (s *series) count(ctx context.Context, when string) error {
 	for _, j := range s.jobs {
-		objects, err := j.contents(ctx)
+		kinds, err := j.contents(ctx)
 		if err != nil {
 			return err
 		}
-		s.objects = append(s.objects, objects)
+		s.stock = append(s.stock, inventory{j.tool.name, when, kinds})
 	}
 	return nil
 }
@@ -201,18 +223,17 @@ func (s *series) report(ctx context.Context, at place, out io.Writer) error {
 	c, all := s.corpora[0], s.peers
 	all.tools = slices.Concat(s.tools, s.young.tools)
 	all.table(&b, fmt.Sprintf("%d backups of %.1f MB in %d files, store: %s; medians", s.runs, mega(c.bytes), c.files, s.store),
-		c.name, append(phases, changed, unchanged)...)
-	b.WriteString("\nWhat the repositories consist of after these backups\n\n")
-	header(&b, "tool", "kind", "objects", "MB")
-	for i, j := range s.jobs {
-		for _, kind := range slices.Sorted(maps.Keys(s.objects[i])) {
-			x := s.objects[i][kind]
-			fmt.Fprintf(&b, "| %s | %s | %d | %.3f |\n", j.tool.name, kind, x.files, mega(x.bytes))
+		c.name, append(phases, changed, unchanged, compacted)...)
+	b.WriteString("\nWhat the repositories consist of\n\n")
+	header(&b, "tool and when", "kind", "objects", "MB")
+	for _, i := range s.stock {
+		for _, kind := range slices.Sorted(maps.Keys(i.kinds)) {
+			fmt.Fprintf(&b, "| %s %s | %s | %d | %.3f |\n", i.tool, i.when, kind, i.kinds[kind].files, mega(i.kinds[kind].bytes))
 		}
 	}
 	fmt.Fprintf(&b, "\nlist: of the empty repository, which is what opening one takes; runs: one file changes before each;\n"+
 		"changed, unchanged: after all of them, in turns with a new repository; N = %d where a row does not say it;\n"+
-		"processor: without that of servers; other columns as of bench peers.\n", steadyRuns)
+		"compact: at last, N = 1, whatever else may still need what is removed; in the end: after that; processor: without that of servers; other columns as of bench peers.\n", steadyRuns)
 	_, err := io.WriteString(out, b.String())
 	return err
 }
