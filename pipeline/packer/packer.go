@@ -239,11 +239,12 @@ func (p *Packer) current(ctx context.Context, open *openPack) (*pack.Builder, er
 }
 
 // retire closes b, if it is still the open pack, and stores it in the
-// background: longer than the stage that filled it may run.
+// background: longer than the stage that filled it may run. One that a worker has
+// just begun, and put nothing into yet, stays open.
 func (p *Packer) retire(open *openPack, b *pack.Builder, padding pack.Padding) {
 	open.mu.Lock()
 	defer open.mu.Unlock()
-	if open.builder != b || b == nil {
+	if open.builder != b || b == nil || b.Empty() {
 		return
 	}
 	open.builder = nil

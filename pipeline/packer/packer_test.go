@@ -454,3 +454,33 @@ func TestSettleAfterFailure(t *testing.T) {
 		t.Errorf("close: got %v, want %v", err, lost)
 	}
 }
+
+// TestSettleLeavesWhatIsEmpty: a checkpoint may come after a worker has begun a
+// pack, and before its first frame is in it. That is nothing to be stored, and
+// the frame goes into it all the same.
+func TestSettleLeavesWhatIsEmpty(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p, ctx := packer.New(t.Context(), b.options(1))
+	// A frame that is not legal begins a pack, and does not get into it.
+	if err := p.Move(ctx, objects.Data, pack.Key{}, pack.Frame{}, nil, nil); err == nil {
+		t.Fatal("an illegal frame was taken")
+	}
+	must(t, p.Settle(ctx))
+	f := b.framer(p, objects.Data)
+	id, err := f.Put(ctx, []byte("content"))
+	must(t, err)
+	must(t, f.Flush(ctx))
+	must(t, p.Settle(ctx))
+	if got, err := b.find(id); err != nil || string(got) != "content" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := p.Move(ctx, objects.Data, pack.Key{}, pack.Frame{}, nil, nil); err == nil {
+		t.Fatal("an illegal frame was taken")
+	}
+	packs, err := p.Close()
+	must(t, err)
+	if len(packs) != 1 {
+		t.Errorf("got %d packs, want one", len(packs))
+	}
+}
