@@ -72,10 +72,11 @@ func (k *Keys) Open(dst []byte, from Origin, purpose Purpose, label string, extr
 	return plaintext, nil
 }
 
-// OpenInPlace is Open, but puts the plaintext where the box was, and returns that.
+// OpenInPlace is Open, but puts the plaintext where the box was, and returns
+// that. The box is lost, also when it does not open.
 func (k *Keys) OpenInPlace(from Origin, purpose Purpose, label string, extra, box []byte) ([]byte, error) {
-	// An AEAD may write where it reads; one that is not shorter than a salt has
-	// a place for what follows it. Open refuses the others.
+	// An AEAD may write exactly where it reads, which is behind the salt. What is
+	// too short to have that is refused by Open.
 	start := min(len(box), saltSize)
 	return k.Open(box[start:start], from, purpose, label, extra, box)
 }

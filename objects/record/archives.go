@@ -83,7 +83,7 @@ func (l *Archives) Named(name string) bool {
 // add adds those archives that l does not have.
 func (l *Archives) add(h *crypt.Hasher, archives []Archive) {
 	listed := l.Has
-	if len(archives) > 1 { // else it is a sum of searches
+	if len(archives) > 1 { // one by one, all of a snapshot would be a search each
 		ids := l.ids()
 		listed = func(id objects.ID) bool {
 			_, is := ids[id]
