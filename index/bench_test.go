@@ -22,7 +22,7 @@ import (
 )
 
 // benchChunks is the size of the index that is measured: 10 M chunks
-// (-index.chunks=10000000) are 600 MB in a temporary directory.
+// (-index.chunks=10000000) are 660 MB in a temporary directory.
 var benchChunks = flag.Int("index.chunks", 1<<18, "chunks in the index that is measured")
 
 // benchPack is how many chunks a pack has: 16 MiB of the usual size.
@@ -184,7 +184,7 @@ func report(b *testing.B, before time.Duration) {
 func touch(b *testing.B, x *Index) {
 	b.Helper()
 	for _, r := range x.runs {
-		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.guide, r.layout.chunks} {
+		for _, t := range []table{r.layout.packs, r.layout.keys, r.layout.frames, r.layout.guide, r.layout.chunks, r.layout.overflow} {
 			for i := uint32(0); i < t.rows; i += t.perPage {
 				if _, err := r.row(&t, i); err != nil {
 					b.Fatal(err)

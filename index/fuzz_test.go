@@ -71,9 +71,7 @@ func useRun(p []byte, salt uint64, ids map[objects.ID]Place) {
 	}
 	for id := range ids {
 		var at Place
-		if l, err := r.line(&id); err == nil {
-			_, _, _ = r.lookup(l, &id, &at)
-		}
+		_, _, _ = searchRuns([]*run{r}, &id, &at)
 	}
 	_, _ = r.packsAfter(nil)
 	_, _ = writeRun(discard{}, repository, 1, []source{r}, nil)

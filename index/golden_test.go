@@ -29,14 +29,14 @@ func TestGolden(t *testing.T) {
 		p, h := m.pack(m.ids(100))
 		number, first := d.add(p, h)
 		for i, c := range h.Chunks {
-			chunks = append(chunks, chunkRow{id: c.ID, frame: first + uint32(i/10), pack: number, off: uint32(i), len: c.Len})
+			chunks = append(chunks, chunkRow{id: c.ID, lead: lead{first + uint32(i/10), number}, off: uint32(i), len: c.Len})
 		}
 	}
 	var s sheet
 	if _, err := writeRun(&s, repository, 0x0123456789abcdef, []source{newSorted(&d, chunks)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantSum(t, "run, version 3", s, "458677b99076d7e5acbd795d016313d00d4a843b8902926d80dd2adafc856b2d")
+	wantSum(t, "run, version 4", s, "9138d96dd260ab1848cd39589fa6d74e29cb43d825a58eb00d3733dca5bd5629")
 	state := State{Generation: 1 << 40, Commit: objects.ID{1, 2, 3}}
 	wantSum(t, "manifest, version 1", manifest{state: state, runs: []runName{{1, 2}, {3, 4}}}.encode(repository),
 		"af745d616d99cc9067f63d2ffeab20412bd1729e1f202d7296116740a3221a42")

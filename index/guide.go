@@ -18,12 +18,22 @@ import (
 //
 // What counts is how many accesses to memory have to wait for each other, not
 // how many there are. So the lines of all runs are read before one is used, and
-// they name the very row.
+// they name the very row. And each line has the leads of its chunks, by which
+// the rows of frame and pack are read at the same time as the chunk's own: a
+// lookup waits twice. They lie on the line's page, whose lines come first and
+// then the leads of each: a search for what may not be there reads lines only.
+//
+// There are as many leads as tags. Where a line has more chunks, the last lead
+// does not lead to a frame: it is the number of the first lead in the overflow,
+// where that of its chunk is, and behind it those of the others.
 const (
 	guideSize   = 64 // bytes of a line: first u32, chunks u32, tags u16 each
 	guideHead   = 8  // bytes before the tags
 	guideTags   = (guideSize - guideHead) / 2
-	guideChunks = 18 // in a line, in the mean
+	guideChunks = 18                   // in a line, in the mean
+	leadsSize   = guideTags * leadSize // bytes of the leads of a line
+	guideLeads  = guidePage * guideSize
+	guidePage   = pageBody / (guideSize + leadsSize) // lines on a page
 )
 
 // guideLines returns how many lines the guide of n chunks has.
@@ -46,6 +56,17 @@ func (l *line) chunks() uint32 { return u32(l[:], 4) }
 
 // four returns four tags.
 func (l *line) four(n int) uint64 { return binary.LittleEndian.Uint64(l[guideHead+8*n:]) }
+
+// leads are those of a line.
+type leads [leadsSize]byte
+
+func (l *leads) at(n uint32) lead { return decodeLead(l[n*leadSize:]) }
+
+// touch asks memory for all of the leads, and waits for nothing unless its
+// result is used. It is zero if there are none.
+func (l *leads) touch() uint32 {
+	return u32(l[:], 0) | u32(l[:], 64) | u32(l[:], 128) | u32(l[:], 192)
+}
 
 const (
 	eachTag = 0x0001_0001_0001_0001 // times a tag: four of it
@@ -81,15 +102,32 @@ func (l *line) next(id *objects.ID, n int) int {
 	return guideTags
 }
 
-// line returns the line of id in the run's guide. It does not catch faults.
-func (r *run) line(id *objects.ID) (*line, error) {
-	const perPage = pageBody / guideSize
-	i := guideLine(id, r.layout.guide.rows)
-	b, err := r.rowAt(&r.layout.guide, i, i/perPage, i%perPage*guideSize)
+// line returns the line of id in the run's guide, and its leads. It does not
+// catch faults.
+func (r *run) line(id *objects.ID) (*line, *leads, error) {
+	i := guideLine(id, r.header.guide)
+	page, i := i/guidePage, i%guidePage
+	b, err := r.rowAt(&r.layout.guide, page, page, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return (*line)(b), nil
+	return (*line)(b[i*guideSize:]), (*leads)(b[guideLeads+i*leadsSize:]), nil
+}
+
+// lead returns the lead of the n-th chunk of line l, which has more than n. It
+// does not catch faults.
+func (r *run) lead(l *line, in *leads, n uint32) (lead, error) {
+	const last = guideTags - 1
+	if n < last || l.chunks() <= guideTags {
+		return in.at(n), nil
+	}
+	const perPage = pageBody / leadSize
+	i := in.at(last).frame + n - last
+	b, err := r.rowAt(&r.layout.overflow, i, i/perPage, i%perPage*leadSize)
+	if err != nil {
+		return lead{}, err
+	}
+	return decodeLead(b), nil
 }
 
 // search returns a row of chunk id, whose line is l. It does not catch faults.
@@ -131,42 +169,58 @@ func (r *run) halve(id *objects.ID, lo, hi uint32) (row uint32, ok bool, err err
 	return 0, false, nil
 }
 
-// guideWriter writes the guide while the chunks go by, by rising ID.
+// guideWriter writes the guide while the chunks go by, by rising ID. It keeps
+// the overflow: two of a thousand leads, unless chunks are in many packs.
 type guideWriter struct {
-	paper paper
-	lines uint32 // in all
-	next  uint32 // the first that is not written yet
-	first uint32 // chunk of its share
-	count uint32 // chunks of its share so far
-	tags  [guideTags]uint16
+	paper    paper
+	page     []byte // the one that is being written
+	overflow []lead
+	lines    uint32     // in all
+	next     uint32     // the first that is not written yet
+	first    uint32     // chunk of its share
+	share    []chunkRow // the chunks of its share so far
 }
 
 // add notes the next chunk.
-func (g *guideWriter) add(id *objects.ID) error {
-	if err := g.advance(guideLine(id, g.lines)); err != nil {
+func (g *guideWriter) add(c *chunkRow) error {
+	if err := g.advance(guideLine(&c.id, g.lines)); err != nil {
 		return err
 	}
-	if g.count < guideTags {
-		g.tags[g.count] = guideTag(id)
-	}
-	g.count++
+	g.share = append(g.share, *c)
 	return nil
 }
 
 // advance writes the lines before the given one.
-func (g *guideWriter) advance(to uint32) error {
+func (g *guideWriter) advance(to uint32) (err error) {
 	for ; g.next < to; g.next++ {
-		b, err := g.paper.row(guideSize)
-		if err != nil {
-			return err
+		i := g.next % guidePage
+		if i == 0 {
+			if g.page, err = g.paper.row(guidePage * (guideSize + leadsSize)); err != nil {
+				return err
+			}
 		}
-		putU32s(b, g.first, g.count)
-		for i, tag := range g.tags[:min(g.count, guideTags)] {
-			binary.LittleEndian.PutUint16(b[guideHead+2*i:], tag)
-		}
-		g.first, g.count = g.first+g.count, 0
+		g.encode(g.page[i*guideSize:], g.page[guideLeads+i*leadsSize:])
+		g.first += uint32(len(g.share))
+		g.share = g.share[:0]
 	}
 	return nil
+}
+
+// encode writes the share's line and leads.
+func (g *guideWriter) encode(line, leads []byte) {
+	putU32s(line, g.first, uint32(len(g.share)))
+	for i, c := range g.share[:min(len(g.share), guideTags)] {
+		binary.LittleEndian.PutUint16(line[guideHead+2*i:], guideTag(&c.id))
+		c.lead.encode(leads[leadSize*i:])
+	}
+	if len(g.share) <= guideTags {
+		return
+	}
+	const last = guideTags - 1
+	lead{frame: uint32(len(g.overflow))}.encode(leads[leadSize*last:])
+	for _, c := range g.share[last:] {
+		g.overflow = append(g.overflow, c.lead)
+	}
 }
 
 // end writes the lines that are left.

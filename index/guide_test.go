@@ -36,9 +36,75 @@ func TestGuide(t *testing.T) {
 	}
 }
 
+// Every row leads to its frame and pack, also where the guide has no room for
+// that: here one chunk is in many packs, and some lines are full by chance.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	const packs = 3 * guideTags
+	m := newMaker(81)
+	x := mustOpen(t, t.TempDir(), defaults())
+	everywhere := m.id()
+	want := make(map[objects.ID]map[objects.ID]Place) // by pack and chunk
+	for range packs {
+		p, h := m.pack(append(m.ids(200), everywhere))
+		mustAdd(t, x, p, h)
+		want[p.ID] = places(p, h)
+	}
+	mustCommit(t, x, State{})
+	wantRows(t, x, want)
+	if least := uint32(packs - guideTags + 1); x.runs[0].header.overflow <= least {
+		t.Errorf("%d leads are in the overflow, want the %d of one chunk and others", x.runs[0].header.overflow, least)
+	}
+	// A run that is made of runs has them again.
+	p, h := m.pack(append(m.ids(20_000), everywhere))
+	mustAdd(t, x, p, h)
+	want[p.ID] = places(p, h)
+	mustCommit(t, x, State{})
+	wantRows(t, x, want)
+}
+
+// wantRows checks that the one run of x has a row for each of these places, and
+// that each chunk is found in one of its own.
+func wantRows(t *testing.T, x *Index, want map[objects.ID]map[objects.ID]Place) {
+	t.Helper()
+	if len(x.runs) != 1 {
+		t.Fatalf("got %d runs, want 1", len(x.runs))
+	}
+	r := x.runs[0]
+	rows := 0
+	for _, places := range want {
+		rows += len(places)
+	}
+	if got := int(r.header.counts.chunks); got != rows {
+		t.Fatalf("got %d rows, want %d", got, rows)
+	}
+	seen := make(map[[2]objects.ID]bool)
+	for i := range r.header.counts.chunks {
+		c, err := r.chunk(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Place
+		if err := r.place(c.lead, c.off, c.len, &p); err != nil {
+			t.Fatal(err)
+		}
+		if p != want[p.Pack][c.id] {
+			t.Fatalf("row %d: got %v, want %v", i, p, want[p.Pack][c.id])
+		}
+		seen[[2]objects.ID{p.Pack, c.id}] = true
+		p, ok, err := x.Lookup(c.id)
+		if !ok || err != nil || p != want[p.Pack][c.id] {
+			t.Fatalf("lookup: got %v, %v, %v, want %v", p, ok, err, want[p.Pack][c.id])
+		}
+	}
+	if len(seen) != rows {
+		t.Errorf("got %d different rows, want %d", len(seen), rows)
+	}
+}
+
 func mayHold(t *testing.T, r *run, id *objects.ID) bool {
 	t.Helper()
-	l, err := r.line(id)
+	l, _, err := r.line(id)
 	if err != nil {
 		t.Fatal(err)
 	}

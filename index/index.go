@@ -282,7 +282,7 @@ func (x *Index) insert(p Pack, h *pack.Header) {
 	for i, f := range h.Frames {
 		off := uint32(0)
 		for _, c := range h.FrameChunks(f) {
-			x.recent.add(chunkRow{id: c.ID, frame: first + uint32(i), pack: number, off: off, len: c.Len})
+			x.recent.add(chunkRow{id: c.ID, lead: lead{first + uint32(i), number}, off: off, len: c.Len})
 			off += c.Len
 		}
 		x.added += int(f.Count)

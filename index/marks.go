@@ -352,7 +352,7 @@ func (m *Marks) Keeper(id objects.ID) (p Place, err error) {
 		if err != nil {
 			return err
 		}
-		return r.place(&c, &p)
+		return r.place(c.lead, c.off, c.len, &p)
 	})
 	return p, err
 }

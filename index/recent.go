@@ -38,7 +38,7 @@ func (t *recent) claim(id *objects.ID) bool {
 	if s.find(id) >= 0 {
 		return false
 	}
-	s.insert(chunkRow{id: *id, frame: claimed})
+	s.insert(chunkRow{id: *id, lead: lead{frame: claimed}})
 	return true
 }
 

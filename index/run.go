@@ -150,7 +150,7 @@ func (r *run) verify(n uint64) error {
 // find returns a row of chunk id.
 func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	defer r.caught(debug.SetPanicOnFault(true), &err)
-	l, err := r.line(id)
+	l, _, err := r.line(id)
 	if err != nil || !l.mayHave(id) {
 		return 0, false, err
 	}
@@ -182,36 +182,49 @@ func (r *run) each(id *objects.ID, f func(i uint32, c chunkRow) (more bool, err 
 	return nil
 }
 
-// lookup returns a row of chunk id, whose line is l, and sets p to its place,
-// unless p is nil. It does not catch faults.
-func (r *run) lookup(l *line, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
+// lookup returns a row of chunk id, whose line and leads are these, and sets p
+// to its place, unless in is nil. It does not catch faults.
+func (r *run) lookup(l *line, in *leads, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
 	row, ok, err = r.search(l, id)
-	if !ok || err != nil || p == nil {
+	if !ok || err != nil || in == nil {
 		return row, ok, err
 	}
-	c, err := r.chunk(row)
+	b, err := r.chunkBytes(row)
 	if err != nil {
 		return 0, false, err
 	}
-	err = r.place(&c, p)
+	at, err := r.lead(l, in, row-l.first())
+	if err != nil {
+		return 0, false, err
+	}
+	err = r.place(at, u32(b, 32), u32(b, 36), p)
 	return row, err == nil, err
 }
 
-// place sets p to the place of a chunk. It does not catch faults.
-func (r *run) place(c *chunkRow, p *Place) error {
-	// Neither row is used before both are asked for.
-	frame, err := r.frameBytes(c.frame)
+// place sets p to the place of a chunk with that lead, offset and length. It
+// does not catch faults.
+func (r *run) place(at lead, off, length uint32, p *Place) error {
+	// Neither row is used before both are asked for, and nothing of them goes
+	// through memory that need not: what is copied from a chunk's row, frame and
+	// pack together waits for all three.
+	frame, err := r.frameBytes(at.frame)
 	if err != nil {
 		return err
 	}
-	in, err := r.packBytes(c.pack)
+	in, err := r.packBytes(at.pack)
 	if err != nil {
 		return err
 	}
-	frameRow, packRow := decodeFrame(frame), decodePack(in)
-	if err := p.set(c, &frameRow, &packRow, r); err != nil {
+	f, own := decodeFrame(frame), decodeOwned(in)
+	if !own.has(at.frame, f.key) {
 		return r.rotten()
 	}
+	p.Pack, p.Kind, p.Frame, p.Off, p.Len = objects.ID(in), objects.Kind(u32(in, 32)), f.public(), off, length
+	if f.key > 0 {
+		p.Key, err = r.key(own.other(f.key))
+		return err
+	}
+	decodeKey(in[60:], &p.Key)
 	return nil
 }
 
@@ -244,7 +257,9 @@ func (r *run) pack(i uint32) (packRow, error) {
 	if err != nil {
 		return packRow{}, err
 	}
-	return decodePack(b), nil
+	var p packRow
+	p.decode(b)
+	return p, nil
 }
 
 func (r *run) packBytes(i uint32) ([]byte, error) {
@@ -257,7 +272,9 @@ func (r *run) key(i uint32) (pack.Key, error) {
 	if err != nil {
 		return pack.Key{}, err
 	}
-	return decodeKey(b), nil
+	var k pack.Key
+	decodeKey(b, &k)
+	return k, nil
 }
 
 func (r *run) frame(i uint32) (frameRow, error) {
@@ -278,7 +295,17 @@ func (r *run) chunk(i uint32) (chunkRow, error) {
 	if err != nil {
 		return chunkRow{}, err
 	}
-	return decodeChunk(b), nil
+	id := (*objects.ID)(b)
+	l, in, err := r.line(id)
+	if err != nil {
+		return chunkRow{}, err
+	}
+	n := i - l.first()
+	if n >= l.chunks() {
+		return chunkRow{}, r.rotten()
+	}
+	at, err := r.lead(l, in, n)
+	return decodeChunk(b, at), err
 }
 
 func (r *run) chunkBytes(i uint32) ([]byte, error) {

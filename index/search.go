@@ -26,19 +26,25 @@ func searchRuns(runs []*run, id *objects.ID, p *Place) (at sourceRow, found, who
 	for first := 0; first < len(runs); first += together {
 		some := runs[first:min(first+together, len(runs))]
 		// What costs time is waiting for memory. So a line of every guide is
-		// asked for before one is used: they come together.
+		// asked for before one is used, with its leads if they are needed: they
+		// come together.
 		var lines [together]*line
-		var chunks uint32
+		var ahead [together]*leads
+		var touched uint32
 		for i := range some {
 			r = some[i]
-			l, err := r.line(id)
+			l, leads, err := r.line(id)
 			if err != nil {
 				return at, false, false
 			}
 			lines[i] = l
-			chunks |= l.chunks()
+			touched |= l.chunks()
+			if p != nil {
+				ahead[i] = leads
+				touched |= leads.touch()
+			}
 		}
-		if chunks == 0 {
+		if touched == 0 {
 			continue
 		}
 		for i := range some {
@@ -46,7 +52,7 @@ func searchRuns(runs []*run, id *objects.ID, p *Place) (at sourceRow, found, who
 				continue
 			}
 			r = some[i]
-			row, found, err := r.lookup(lines[i], id, p)
+			row, found, err := r.lookup(lines[i], ahead[i], id, p)
 			if found || err != nil {
 				return sourceRow{uint32(first + i), row}, found, err == nil
 			}
@@ -77,7 +83,7 @@ func surelyInRuns(runs []*run, ids []objects.ID) (sure uint32) {
 		var lines [idsTogether]*line
 		var chunks uint32
 		for i := range ids {
-			l, err := r.line(&ids[i])
+			l, _, err := r.line(&ids[i])
 			if err != nil {
 				return 0
 			}

@@ -12,34 +12,11 @@ import (
 // one. Packs rise by ID and so do chunks; a row that is not there is
 // ErrDamaged.
 type source interface {
-	keys
 	counts() counts
 	pack(i uint32) (packRow, error)
 	frame(i uint32) (frameRow, error)
 	chunk(i uint32) (chunkRow, error)
-}
-
-// keys are the other keys of packs.
-type keys interface {
 	key(i uint32) (pack.Key, error)
-}
-
-// set makes p what a chunk's row and the rows that it leads to say, which are of
-// the same source as the keys.
-func (p *Place) set(c *chunkRow, f *frameRow, in *packRow, from keys) (err error) {
-	if c.frame-in.firstFrame >= in.frames || f.key >= in.keys {
-		return ErrDamaged
-	}
-	p.Pack, p.Kind, p.Key = in.id, in.kind, in.key
-	p.Frame = pack.Frame{
-		Key: f.key, Number: f.number, Compression: f.compression,
-		Off: f.off, Stored: f.stored, Raw: f.raw,
-	}
-	p.Off, p.Len = c.off, c.len
-	if f.key > 0 {
-		p.Key, err = from.key(in.firstKey + f.key - 1)
-	}
-	return err
 }
 
 // draft holds the packs that were added since the last run, in the order of
@@ -53,8 +30,8 @@ type draft struct {
 
 // add appends pack p and returns its row, and that of its first frame.
 func (d *draft) add(p Pack, h *pack.Header) (number, firstFrame uint32) {
-	row := packRow{
-		id: p.ID, kind: p.Kind, length: uint32(p.Len), headerLen: p.HeaderLen,
+	row := packRow{id: p.ID, kind: p.Kind, length: uint32(p.Len), headerLen: p.HeaderLen}
+	row.owned = owned{
 		firstKey: uint32(len(d.keys)), keys: uint32(len(h.Keys)),
 		firstFrame: uint32(len(d.frames)), frames: uint32(len(h.Frames)),
 	}
@@ -81,8 +58,12 @@ func (d *draft) key(i uint32) (pack.Key, error)   { return d.keys[i], nil }
 func (d *draft) frame(i uint32) (frameRow, error) { return d.frames[i], nil }
 
 // place returns the place of a chunk of the recent table.
-func (d *draft) place(c chunkRow) (p Place) {
-	_ = p.set(&c, &d.frames[c.frame], &d.packs[c.pack], d) // they were added together
+func (d *draft) place(c chunkRow) Place {
+	in, f := &d.packs[c.pack], &d.frames[c.frame]
+	p := Place{Pack: in.id, Kind: in.kind, Key: in.key, Frame: f.public(), Off: c.off, Len: c.len}
+	if f.key > 0 {
+		p.Key = d.keys[in.other(f.key)]
+	}
 	return p
 }
 

@@ -233,7 +233,8 @@ func (m *merger) frames() error {
 	return nil
 }
 
-// chunks writes the table of chunks and the guide, which lies before it.
+// chunks writes the table of chunks, the guide, which lies before it, and the
+// overflow behind it.
 func (m *merger) chunks(f io.WriterAt) error {
 	at := m.header.layout()
 	if err := m.paper.end(); err != nil {
@@ -261,7 +262,7 @@ func (m *merger) chunks(f io.WriterAt) error {
 		}
 		c.encode(b)
 		m.header.counts.chunks++
-		return guide.add(&c.id)
+		return guide.add(&c)
 	})
 	if err != nil {
 		return err
@@ -269,6 +270,17 @@ func (m *merger) chunks(f io.WriterAt) error {
 	if err := guide.end(); err != nil {
 		return err
 	}
+	if err := m.paper.flush(); err != nil {
+		return err
+	}
+	for _, l := range guide.overflow {
+		b, err := m.paper.row(leadSize)
+		if err != nil {
+			return err
+		}
+		l.encode(b)
+	}
+	m.header.overflow = uint32(len(guide.overflow))
 	return m.paper.end()
 }
 
