@@ -27,13 +27,14 @@ import (
 // does not lead to a frame: it is the number of the first lead in the overflow,
 // where that of its chunk is, and behind it those of the others.
 const (
-	guideSize   = 64 // bytes of a line: first u32, chunks u32, tags u16 each
-	guideHead   = 8  // bytes before the tags
-	guideTags   = (guideSize - guideHead) / 2
-	guideChunks = 18                   // in a line, in the mean
-	leadsSize   = guideTags * leadSize // bytes of the leads of a line
-	guideLeads  = guidePage * guideSize
-	guidePage   = pageBody / (guideSize + leadsSize) // lines on a page
+	guideSize     = 64 // bytes of a line: first u32, chunks u32, tags u16 each
+	guideHead     = 8  // bytes before the tags
+	guideTags     = (guideSize - guideHead) / 2
+	guideChunks   = 18                                 // in a line, in the mean
+	leadsSize     = guideTags * leadSize               // bytes of the leads of a line
+	guidePage     = pageBody / (guideSize + leadsSize) // lines on a page
+	guideLeads    = guidePage * guideSize              // bytes before the leads on a page
+	guidePageSize = guidePage * (guideSize + leadsSize)
 )
 
 // guideLines returns how many lines the guide of n chunks has.
@@ -195,7 +196,7 @@ func (g *guideWriter) advance(to uint32) (err error) {
 	for ; g.next < to; g.next++ {
 		i := g.next % guidePage
 		if i == 0 {
-			if g.page, err = g.paper.row(guidePage * (guideSize + leadsSize)); err != nil {
+			if g.page, err = g.paper.row(guidePageSize); err != nil {
 				return err
 			}
 		}

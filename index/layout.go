@@ -145,7 +145,7 @@ func (h header) layout() layout {
 		packs:    next(packSize, h.counts.packs),
 		keys:     next(keySize, h.counts.keys),
 		frames:   next(frameSize, h.counts.frames),
-		guide:    next(guidePage*(guideSize+leadsSize), uint32((uint64(h.guide)+guidePage-1)/guidePage)),
+		guide:    next(guidePageSize, uint32((uint64(h.guide)+guidePage-1)/guidePage)),
 		chunks:   next(chunkSize, h.counts.chunks),
 		overflow: next(leadSize, h.overflow),
 	}
@@ -181,6 +181,7 @@ func (o owned) other(n uint32) uint32 { return o.firstKey + n - 1 }
 // has reports whether a frame is the pack's, and a key with that number.
 func (o owned) has(frame, key uint32) bool { return frame-o.firstFrame < o.frames && key < o.keys }
 
+// decodeOwned reads it from the row of the pack.
 func decodeOwned(b []byte) owned {
 	return owned{firstKey: u32(b, 44), keys: u32(b, 48), firstFrame: u32(b, 52), frames: u32(b, 56)}
 }
