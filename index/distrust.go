@@ -125,8 +125,8 @@ func (x *Index) inRunsUpTo(most doubt, id *objects.ID, p *Place) (found bool, er
 
 // lookupUpTo returns a place of chunk id in a pack of no more than that doubt.
 func (r *run) lookupUpTo(most doubt, id *objects.ID, doubts map[objects.ID]doubt, p *Place) (ok bool, err error) {
-	err = r.each(id, func(_ uint32, c chunkRow) (more bool, err error) {
-		if err := r.place(c.lead, c.off, c.len, p); err != nil {
+	err = r.each(id, func(i uint32, c chunkRow) (more bool, err error) {
+		if _, err := r.place(id, i, c.lead, p); err != nil {
 			return false, err
 		}
 		ok = doubts[p.Pack] <= most

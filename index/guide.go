@@ -131,23 +131,41 @@ func (r *run) lead(l *line, in *leads, n uint32) (lead, error) {
 	return decodeLead(b), nil
 }
 
-// search returns a row of chunk id, whose line is l. It does not catch faults.
-func (r *run) search(l *line, id *objects.ID) (row uint32, ok bool, err error) {
+// search returns a row of chunk id, whose line and leads are these, and sets p to
+// its place, unless it is nil. It does not catch faults.
+func (r *run) search(l *line, in *leads, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
 	first, chunks := l.first(), l.chunks()
 	tagged := int(min(chunks, guideTags))
 	for n := l.next(id, 0); n < tagged; n = l.next(id, n+1) {
-		b, err := r.chunkBytes(first + uint32(n))
-		if err != nil {
-			return 0, false, err
-		}
-		if *(*objects.ID)(b) == *id {
-			return first + uint32(n), true, nil
+		ok, err := r.is(id, l, in, uint32(n), p)
+		if ok || err != nil {
+			return first + uint32(n), ok, err
 		}
 	}
 	if chunks <= guideTags {
 		return 0, false, nil
 	}
-	return r.halve(id, first+guideTags, first+chunks)
+	row, ok, err = r.halve(id, first+guideTags, first+chunks)
+	if !ok || err != nil {
+		return 0, false, err
+	}
+	ok, err = r.is(id, l, in, row-first, p)
+	return row, ok, err
+}
+
+// is reports whether the n-th chunk of line l is chunk id, and then sets p to
+// its place, unless it is nil.
+func (r *run) is(id *objects.ID, l *line, in *leads, n uint32, p *Place) (bool, error) {
+	row := l.first() + n
+	if p == nil {
+		b, err := r.chunkBytes(row)
+		return err == nil && *(*objects.ID)(b) == *id, err
+	}
+	at, err := r.lead(l, in, n)
+	if err != nil {
+		return false, err
+	}
+	return r.place(id, row, at, p)
 }
 
 // halve returns a row of chunk id, of those from lo to before hi.

@@ -85,8 +85,8 @@ func wantRows(t *testing.T, x *Index, want map[objects.ID]map[objects.ID]Place) 
 			t.Fatal(err)
 		}
 		var p Place
-		if err := r.place(c.lead, c.off, c.len, &p); err != nil {
-			t.Fatal(err)
+		if is, err := r.place(&c.id, i, c.lead, &p); !is || err != nil {
+			t.Fatalf("row %d: got %v, %v, want its place", i, is, err)
 		}
 		if p != want[p.Pack][c.id] {
 			t.Fatalf("row %d: got %v, want %v", i, p, want[p.Pack][c.id])

@@ -348,11 +348,13 @@ func (m *Marks) Keeper(id objects.ID) (p Place, err error) {
 		i := m.run(keeper.chunk)
 		r := m.runs[i]
 		defer r.caught(debug.SetPanicOnFault(true), &err)
-		c, err := r.chunk(uint32(keeper.chunk - m.first[i]))
+		row := uint32(keeper.chunk - m.first[i])
+		c, err := r.chunk(row)
 		if err != nil {
 			return err
 		}
-		return r.place(c.lead, c.off, c.len, &p)
+		_, err = r.place(&c.id, row, c.lead, &p)
+		return err
 	})
 	return p, err
 }

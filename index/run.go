@@ -150,11 +150,11 @@ func (r *run) verify(n uint64) error {
 // find returns a row of chunk id.
 func (r *run) find(id *objects.ID) (i uint32, ok bool, err error) {
 	defer r.caught(debug.SetPanicOnFault(true), &err)
-	l, _, err := r.line(id)
+	l, in, err := r.line(id)
 	if err != nil || !l.mayHave(id) {
 		return 0, false, err
 	}
-	return r.search(l, id)
+	return r.search(l, in, id, nil)
 }
 
 // each calls f with the rows of chunk id, of which there is one for every pack
@@ -182,50 +182,43 @@ func (r *run) each(id *objects.ID, f func(i uint32, c chunkRow) (more bool, err 
 	return nil
 }
 
-// lookup returns a row of chunk id, whose line and leads are these, and sets p
-// to its place, unless in is nil. It does not catch faults.
-func (r *run) lookup(l *line, in *leads, id *objects.ID, p *Place) (row uint32, ok bool, err error) {
-	row, ok, err = r.search(l, id)
-	if !ok || err != nil || in == nil {
-		return row, ok, err
-	}
-	b, err := r.chunkBytes(row)
+// place reports whether a row is that of chunk id, and then sets p to its place,
+// whose lead is at. It does not catch faults.
+func (r *run) place(id *objects.ID, row uint32, at lead, p *Place) (bool, error) {
+	chunk, err := r.chunkBytes(row)
 	if err != nil {
-		return 0, false, err
+		return false, err
 	}
-	at, err := r.lead(l, in, row-l.first())
-	if err != nil {
-		return 0, false, err
-	}
-	err = r.place(at, u32(b, 32), u32(b, 36), p)
-	return row, err == nil, err
-}
-
-// place sets p to the place of a chunk with that lead, offset and length. It
-// does not catch faults.
-func (r *run) place(at lead, off, length uint32, p *Place) error {
-	// Neither row is used before both are asked for, and nothing of them goes
-	// through memory that need not: what is copied from a chunk's row, frame and
-	// pack together waits for all three.
 	frame, err := r.frameBytes(at.frame)
 	if err != nil {
-		return err
+		return false, err
 	}
 	in, err := r.packBytes(at.pack)
 	if err != nil {
-		return err
+		return false, err
 	}
-	f, own := decodeFrame(frame), decodeOwned(in)
-	if !own.has(at.frame, f.key) {
-		return r.rotten()
+	// Memory is asked for all three within few instructions: how far a processor
+	// looks ahead while it waits is limited, to half of that where two threads
+	// share a core. And each field goes straight to where it stays: reading back
+	// a copy of several waits for them all.
+	key, own := u32(frame, 0), decodeOwned(in)
+	if *(*objects.ID)(chunk) != *id {
+		return false, nil
 	}
-	p.Pack, p.Kind, p.Frame, p.Off, p.Len = objects.ID(in), objects.Kind(u32(in, 32)), f.public(), off, length
-	if f.key > 0 {
-		p.Key, err = r.key(own.other(f.key))
-		return err
+	if !own.has(at.frame, key) {
+		return false, r.rotten()
 	}
-	decodeKey(in[60:], &p.Key)
-	return nil
+	p.Pack, p.Kind = objects.ID(in), objects.Kind(u32(in, 32))
+	if key == 0 {
+		decodeKey(in[60:], &p.Key)
+	} else if p.Key, err = r.key(own.other(key)); err != nil {
+		return false, err
+	}
+	p.Off, p.Len = u32(chunk, 32), u32(chunk, 36)
+	p.Frame.Key, p.Frame.Number, p.Frame.Compression = key, u32(frame, 4), pack.Compression(frame[8])
+	p.Frame.Off, p.Frame.Stored, p.Frame.Raw = u32(frame, 12), u32(frame, 16), u32(frame, 20)
+	p.Frame.First, p.Frame.Count = 0, 0
+	return true, nil
 }
 
 // findPack reports whether the run holds the pack, and the row of it or of

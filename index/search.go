@@ -52,7 +52,7 @@ func searchRuns(runs []*run, id *objects.ID, p *Place) (at sourceRow, found, who
 				continue
 			}
 			r = some[i]
-			row, found, err := r.lookup(lines[i], ahead[i], id, p)
+			row, found, err := r.search(lines[i], ahead[i], id, p)
 			if found || err != nil {
 				return sourceRow{uint32(first + i), row}, found, err == nil
 			}
