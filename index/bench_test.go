@@ -222,8 +222,12 @@ func benchBuild(b *testing.B, dir string) (chunks uint64) {
 	added := time.Since(start)
 	mustCommit(b, x, State{Generation: 1})
 	peak = max(peak, anonMB()) // what a merge took is not yet given back
-	b.Logf("%d chunks: Add %v, Commit %v, in all %v of processor time, at most %.0f MB anonymous",
-		packs*benchPack, added, time.Since(start)-added, cpuTime(b)-before, peak)
+	size := 0
+	for _, r := range x.runs {
+		size += len(r.data)
+	}
+	b.Logf("%d chunks: Add %v, Commit %v, in all %v of processor time, at most %.0f MB anonymous, %.0f MB of files",
+		packs*benchPack, added, time.Since(start)-added, cpuTime(b)-before, peak, float64(size)/1e6)
 	mustClose(b, x)
 	debug.FreeOSMemory()
 	return packs * benchPack

@@ -26,8 +26,8 @@ func defaults() limits { return limits{recent: 128 << 10, committed: 4, pending:
 // not after Close.
 //
 // Memory does not grow with the number of chunks, except for a bit for every
-// 4 KiB of run, and while runs are merged 16 bytes for every pack. The rest is
-// mapped files, which the kernel can take back.
+// 4 KiB of run, and while runs are merged 16 bytes for every pack and 8 for two
+// of a thousand chunks. The rest is mapped files, which the kernel can take back.
 type Index struct {
 	folder *folder
 	found  Found

@@ -84,7 +84,7 @@ type fate struct {
 const gone = math.MaxUint32
 
 // merger makes one run of several sources. Beside the pages of mapped runs it
-// needs 16 bytes of memory for each pack.
+// needs 16 bytes of memory for each pack, and 8 for each lead in the overflow.
 type merger struct {
 	paper   paper
 	sources []source
